@@ -1,0 +1,61 @@
+"""How the points of a base event are paired with the points of a data event."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+from scipy.optimize import linear_sum_assignment
+
+from physgen.geometry import Geometry
+
+
+@dataclass(frozen=True)
+class Independent:
+    """Base and data are paired as they come."""
+
+    def pair(
+        self, geometry: Geometry, x0: Array, x1: Array, mask: Bool[Array, " n"] | None = None
+    ) -> Array:
+        """x0 itself."""
+        return x0
+
+
+@dataclass(frozen=True)
+class OptimalTransport:
+    """The points of each base set are permuted to be nearest, in total squared distance, to the data.
+
+    Exact assignment within the set (Jonker-Volgenant, `scipy.optimize.linear_sum_assignment`);
+    about 2 ms for 128 points on one core. It straightens the paths: few evaluations suffice.
+    """
+
+    def pair(
+        self,
+        geometry: Geometry,
+        x0: Float[Array, "n d"],
+        x1: Float[Array, "n d"],
+        mask: Bool[Array, " n"] | None = None,
+    ) -> Float[Array, "n d"]:
+        """x0 permuted; masked points stay paired among themselves."""
+        cost = jnp.sum(geometry.displacement(x0[:, None, :], x1[None, :, :]) ** 2, axis=-1)
+        if mask is not None:
+            different = mask[:, None] != mask[None, :]
+            cost = jnp.where(different, 1e3 * (1.0 + jnp.max(cost)), cost)
+        order = jax.pure_callback(
+            _assign,
+            jax.ShapeDtypeStruct((x0.shape[0],), jnp.int32),
+            cost,
+            vmap_method="sequential",
+        )
+        return x0[order]
+
+
+def _assign(cost: np.ndarray) -> np.ndarray:
+    rows, columns = linear_sum_assignment(np.asarray(cost))
+    order = np.empty(len(columns), dtype=np.int32)
+    order[columns] = rows
+    return order
+
+
+Coupling = Independent | OptimalTransport

@@ -1,0 +1,105 @@
+"""How an ordinary differential equation is solved: fixed steps, or steps to a tolerance.
+
+Time runs along a warped clock u in [0, 1] with t(u) = 1 - (1 - u)^warp: equal steps in u are finer
+near the data, where small-scale structure forms. warp = 1 is the plain clock.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import diffrax
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from physgen.errors import InputError
+
+VectorField = Callable[[Float[Array, ""], Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """t(u) = 1 - (1 - u)^warp."""
+
+    warp: float = 1.0
+
+    def time(self, u: Array) -> Array:
+        """t at u."""
+        return 1.0 - (1.0 - u) ** self.warp
+
+    def rate(self, u: Array) -> Array:
+        """dt/du at u."""
+        return self.warp * (1.0 - u) ** (self.warp - 1.0)
+
+
+@dataclass(frozen=True)
+class FixedSteps:
+    """Euler, midpoint, Heun or another explicit Runge-Kutta method with equal steps in u."""
+
+    evaluations: int = 32
+    method: diffrax.AbstractERK = diffrax.Midpoint()
+
+    def __post_init__(self):
+        stages = self.method.tableau.num_stages
+        if self.evaluations < stages or self.evaluations % stages:
+            name = type(self.method).__name__
+            raise InputError(
+                f"expected a number of evaluations that is a positive multiple of {stages} for "
+                f"{name}, got {self.evaluations}; round it to one"
+            )
+
+    def solve(self, field: VectorField, y0: Any, args: Any, *, reverse: bool = False) -> Any:
+        """y at the other end of u in [0, 1], for dy/du = field(u, y, args)."""
+        steps = self.evaluations // self.method.tableau.num_stages
+        start, end = (1.0, 0.0) if reverse else (0.0, 1.0)
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(field),
+            self.method,
+            start,
+            end,
+            None,
+            y0,
+            args,
+            saveat=diffrax.SaveAt(t1=True),
+            stepsize_controller=diffrax.StepTo(jnp.linspace(start, end, steps + 1)),
+            max_steps=steps,
+        )
+        return _last(solution.ys)
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """Tsit5 (Tsitouras 2011) with steps chosen to a tolerance, in the units of the events."""
+
+    rtol: float = 1e-4
+    atol: float = 1e-5
+    max_steps: int = 4096
+
+    def solve(self, field: VectorField, y0: Any, args: Any, *, reverse: bool = False) -> Any:
+        """y at the other end of u in [0, 1], for dy/du = field(u, y, args).
+
+        Raises:
+            RuntimeError: from diffrax, if `max_steps` do not reach the tolerance.
+        """
+        start, end = (1.0, 0.0) if reverse else (0.0, 1.0)
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(field),
+            diffrax.Tsit5(),
+            start,
+            end,
+            None,
+            y0,
+            args,
+            saveat=diffrax.SaveAt(t1=True),
+            stepsize_controller=diffrax.PIDController(rtol=self.rtol, atol=self.atol),
+            max_steps=self.max_steps,
+        )
+        return _last(solution.ys)
+
+
+def _last(saved: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf[-1], saved)
+
+
+Solver = FixedSteps | Adaptive

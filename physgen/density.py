@@ -1,0 +1,128 @@
+"""The contract that every model signs: a density over events, conditional on a context."""
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from physgen.errors import InputError
+
+Shape = tuple[int, ...]
+
+
+class Density(nnx.Module):
+    """p(event | context).
+
+    A subclass sets `event_shape` and `context_shape` (None where the density is unconditional)
+    and writes the unbatched `_log_prob` and `_sample`. Batching and shape checks live here, once.
+    """
+
+    event_shape: Shape
+    context_shape: Shape | None
+
+    @abc.abstractmethod
+    def _log_prob(self, x: Array, context: Array | None) -> Float[Array, ""]:
+        """Log-density of one event of shape `event_shape`."""
+
+    @abc.abstractmethod
+    def _sample(self, key: PRNGKeyArray, context: Array | None) -> Array:
+        """One event of shape `event_shape`."""
+
+    def log_prob(self, x: Array, context: Array | None = None) -> Float[Array, "..."]:
+        """Log-density of each event, deterministic.
+
+        Args:
+            x: events, shape (..., *event_shape).
+            context: contexts, shape (..., *context_shape); leading axes broadcast against x's.
+
+        Returns:
+            Log-densities, shape of the broadcast leading axes.
+
+        Raises:
+            InputError: if a shape does not end in the event or context shape.
+        """
+        x = jnp.asarray(x)
+        lead = leading_shape("x", x.shape, self.event_shape)
+        context, context_lead = self._checked_context(context)
+        try:
+            batch = jnp.broadcast_shapes(lead, context_lead)
+        except ValueError:
+            raise InputError(
+                f"expected leading axes of x {lead} and context {context_lead} that broadcast; "
+                "give one context for all events, or one for each"
+            ) from None
+        if context is None:
+            return vmap_axes(lambda event: self._log_prob(event, None), len(batch))(x)
+        x = jnp.broadcast_to(x, batch + self.event_shape)
+        context = jnp.broadcast_to(context, batch + self.context_shape)
+        return vmap_axes(self._log_prob, len(batch))(x, context)
+
+    def sample(self, key: PRNGKeyArray, n: int, context: Array | None = None) -> Array:
+        """Independent events, shape (n, *event_shape).
+
+        Args:
+            key: the only source of randomness.
+            n: how many.
+            context: one for all, shape context_shape, or one each, shape (n, *context_shape).
+
+        Raises:
+            InputError: if the context has another shape.
+        """
+        keys = jax.random.split(key, n)
+        context = self.contexts(n, context)
+        if context is None:
+            return jax.vmap(lambda k: self._sample(k, None))(keys)
+        return jax.vmap(self._sample)(keys, context)
+
+    def contexts(self, n: int, context: Array | None) -> Array | None:
+        """The context of each of n events, shape (n, *context_shape), checked."""
+        context, lead = self._checked_context(context)
+        if context is None:
+            return None
+        if lead not in ((), (n,)):
+            raise InputError(
+                f"expected a context of shape {self.context_shape} or {(n, *self.context_shape)}, "
+                f"got {context.shape}; give one context for all samples, or one for each"
+            )
+        return jnp.broadcast_to(context, (n, *self.context_shape))
+
+    def _checked_context(self, context: Array | None) -> tuple[Array | None, Shape]:
+        if self.context_shape is None:
+            if context is not None:
+                raise InputError(
+                    "expected no context, got one; this density is unconditional: leave it out"
+                )
+            return None, ()
+        if context is None:
+            raise InputError(
+                f"expected a context of shape {self.context_shape}, got none; "
+                "this density is conditional: pass context=..."
+            )
+        context = jnp.asarray(context)
+        return context, leading_shape("context", context.shape, self.context_shape)
+
+
+def leading_shape(name: str, shape: Shape, trailing: Shape) -> Shape:
+    """The axes of `shape` before `trailing`.
+
+    Raises:
+        InputError: if `shape` does not end in `trailing`.
+    """
+    cut = len(shape) - len(trailing)
+    if cut < 0 or shape[cut:] != trailing:
+        raise InputError(
+            f"expected {name} of shape (..., {', '.join(map(str, trailing))}), got {shape}; "
+            "reshape it so that its last axes are those"
+        )
+    return shape[:cut]
+
+
+def vmap_axes(function: Callable[..., Any], n_axes: int) -> Callable[..., Any]:
+    """`function` mapped over `n_axes` leading axes of all its arguments."""
+    for _ in range(n_axes):
+        function = jax.vmap(function)
+    return function

@@ -1,0 +1,31 @@
+"""Mapping a function over many items on every device that jax sees."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+
+def map_over_devices(function: Callable[..., Any], *items: Any) -> Any:
+    """`function` of each item, the items shared out over as many devices as divide their number.
+
+    Items are pytrees of arrays with one leading axis. On a CPU a device takes them one by one,
+    which keeps the intermediate arrays in its cache; elsewhere 64 at a time. Works under `jit`.
+    """
+    n = jax.tree.leaves(items)[0].shape[0]
+    devices = jax.devices()
+    count = max(d for d in range(1, len(devices) + 1) if n % d == 0)
+    at_once = None if devices[0].platform == "cpu" else 64
+
+    def local(*shard):
+        return jax.lax.map(lambda item: function(*item), shard, batch_size=at_once)
+
+    if count == 1:
+        return local(*items)
+    mesh = Mesh(np.array(devices[:count]), ("items",))
+    split = PartitionSpec("items")
+    return jax.shard_map(
+        local, mesh=mesh, in_specs=split, out_specs=split, check_vma=False
+    )(*items)

@@ -1,0 +1,99 @@
+"""Catalogues out of an emulator."""
+
+import warnings
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+from numpy.typing import ArrayLike
+
+from physgen.densities.solvers import Solver
+from physgen.errors import InputError
+from physgen.galaxies.catalogue import Catalogue
+from physgen.galaxies.emulator import GalaxyEmulator
+
+_AT_ONCE = 64
+
+
+class OutsideTrainingRange(UserWarning):
+    """Parameters at which an emulator extrapolates."""
+
+
+def generate(
+    key: PRNGKeyArray,
+    emulator: GalaxyEmulator,
+    parameters: ArrayLike,
+    *,
+    counts: ArrayLike | None = None,
+    solver: Solver | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Catalogue:
+    """One box of galaxies for each row of `parameters` (n, p), columns as in the emulator's domain.
+
+    Box i depends on `key`, i and row i alone. Warns (`OutsideTrainingRange`) where parameters lie
+    outside the range of the training set.
+
+    Args:
+        counts: galaxies in each box, shape (n,); the emulator's `domain.points` if not given.
+        solver: see `GalaxyEmulator.sample`.
+        progress: called as progress(done, total).
+
+    Raises:
+        InputError: for parameters of another shape or that are not finite.
+    """
+    domain = emulator.domain
+    parameters = np.asarray(parameters, np.float32)
+    if parameters.ndim != 2 or parameters.shape[1] != len(domain.parameter_names):
+        raise InputError(
+            f"expected parameters of shape (n, {len(domain.parameter_names)}), one column for each "
+            f"of {', '.join(domain.parameter_names) or 'none'}, got {parameters.shape}"
+        )
+    if not np.isfinite(parameters).all():
+        raise InputError("expected finite parameters, got NaN or infinity: drop those rows")
+    _warn_outside(emulator, parameters)
+    n = len(parameters)
+    sizes = np.full(n, domain.points) if counts is None else np.asarray(counts)
+    mask = np.arange(sizes.max()) < sizes[:, None]
+
+    parts = []
+    for start in range(0, n, _AT_ONCE):
+        rows = np.minimum(np.arange(start, start + _AT_ONCE), n - 1)  # one shape, compiled once
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
+        boxes = emulator.sample_boxes(
+            keys, jnp.asarray(parameters[rows]), jnp.asarray(mask[rows]), solver
+        )
+        parts.append(np.asarray(boxes)[: n - start])
+        if progress is not None:
+            progress(min(start + _AT_ONCE, n), n)
+    return Catalogue(
+        position=np.concatenate(parts),
+        mask=mask,
+        parameters=parameters,
+        parameter_names=domain.parameter_names,
+        parameter_units=domain.parameter_units,
+        box_size=domain.box_size,
+        position_unit=domain.position_unit,
+    )
+
+
+def _warn_outside(emulator: GalaxyEmulator, parameters: np.ndarray) -> None:
+    domain = emulator.domain
+    columns = zip(
+        domain.parameter_names,
+        domain.parameter_low,
+        domain.parameter_high,
+        parameters.T,
+        strict=True,
+    )
+    for name, low, high, values in columns:
+        slack = 1e-6 * max(abs(low), abs(high))
+        outside = (values < low - slack) | (values > high + slack)
+        if outside.any():
+            warnings.warn(
+                f"{name} = {values[outside][0]:g} is outside the training range {low:.4g} to "
+                f"{high:.4g}: the emulator extrapolates there",
+                OutsideTrainingRange,
+                stacklevel=3,
+            )

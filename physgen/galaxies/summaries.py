@@ -1,0 +1,249 @@
+"""A catalogue as curves: what boxes of galaxies are compared by."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.distance import pdist
+
+from physgen.errors import InputError
+from physgen.galaxies.catalogue import Catalogue
+from physgen.stats import (
+    knn_distances,
+    mean_relative_velocity,
+    over_clouds,
+    pair_counts,
+    pair_separation_histogram,
+    radial_profile,
+    two_point_correlation,
+)
+from physgen.validation import Statistic
+
+_EDGES = (2.0, 4.0, 6.0, 9.0, 13.0, 18.0, 25.0, 35.0, 50.0)  # for galaxies 25 Mpc/h apart
+_EDGES_SPACING = 25.4
+_SEPARATION_BINS = 16
+_QUARTILES = (0.25, 0.5, 0.75)
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_FINGERPRINT_BINS = 32
+_FINGERPRINT_NEIGHBOURS = 40  # pairs are compared out to where a galaxy has this many neighbours
+_SAMPLE = 64  # clouds from which the bins of open space are chosen
+_MOST = 512  # galaxies of one of them
+
+
+@dataclass(frozen=True)
+class SummarySettings:
+    """The bins of the summaries, in the unit of the positions.
+
+    correlation_edges: for xi, v12 and the mass correlation. separation_edges: for the fraction of
+    pairs. radial_edges: for the profile around the origin, None in a periodic box. neighbours: the
+    orders k of the neighbour distances, none where clouds are too small.
+    """
+
+    correlation_edges: tuple[float, ...]
+    separation_edges: tuple[float, ...]
+    radial_edges: tuple[float, ...] | None
+    neighbours: tuple[int, ...] = (1, 2, 4, 8)
+
+
+def choose_settings(catalogue: Catalogue) -> SummarySettings:
+    """Bins that suit a catalogue.
+
+    In a periodic box: edges from 2 to 50 Mpc/h as they suit galaxies 25 Mpc/h apart, kept where the
+    mean spacing is within a factor of two of that and scaled to it elsewhere, up to half the box.
+    In open space: eighths of the catalogue's own pair separations and radii.
+
+    Raises InputError where no cloud has two galaxies.
+    """
+    counts = catalogue.counts
+    if counts.max() < 2:
+        raise InputError(
+            "every cloud holds one galaxy or none: statistics of pairs need at least two in a cloud"
+        )
+    neighbours = tuple(k for k in (1, 2, 4, 8) if np.mean(counts > k) >= 0.5)
+    if catalogue.box_size is None:
+        separations, radii = _open_space_sample(catalogue)
+        edges = _eighths(separations)
+        return SummarySettings(edges, edges, _eighths(radii), neighbours)
+    half = catalogue.box_size / 2
+    ratio = catalogue.box_size / np.mean(counts) ** (1 / 3) / _EDGES_SPACING
+    scale = 1.0 if 0.5 <= ratio <= 2 else ratio
+    edges = tuple(e for e in (float(f"{scale * e:.2g}") for e in _EDGES) if e <= half)
+    if len(edges) < 3:
+        edges = tuple(np.linspace(0, half, 5).tolist())
+    return SummarySettings(
+        edges, tuple(np.linspace(0, half, _SEPARATION_BINS + 1).tolist()), None, neighbours
+    )
+
+
+def summaries(catalogue: Catalogue, settings: SummarySettings | None = None) -> list[Statistic]:
+    """The statistics of every box: one curve a box, NaN where a box has too few galaxies.
+
+    Always: pair separations, neighbour distances, number of galaxies. In a periodic box xi, in open
+    space the radial profile. With velocities v12 and speeds, with masses the quantiles of log mass
+    and its correlation between neighbours. Two catalogues that are to be compared need the same
+    `settings` (default: `choose_settings`).
+    """
+    settings = settings or choose_settings(catalogue)
+    mask, box_size = catalogue.mask, catalogue.box_size
+    unit = catalogue.position_unit
+    edges = np.array(settings.correlation_edges)
+    separation_edges = np.array(settings.separation_edges)
+
+    def curve(name, label, unit_, values, bins=edges):
+        return Statistic(name, label, unit_, "separation r", unit, values, edges=bins)
+
+    result = []
+    if box_size is not None:
+        xi = over_clouds(
+            lambda x: two_point_correlation(x, edges, box_size=box_size), mask, catalogue.position
+        )
+        result.append(curve("xi", "two-point correlation ξ(r)", "", xi))
+    fractions = over_clouds(
+        lambda x: pair_separation_histogram(x, separation_edges, box_size=box_size),
+        mask,
+        catalogue.position,
+    )
+    result.append(curve("pair separations", "fraction of pairs", "", fractions, separation_edges))
+    if settings.neighbours:
+        result.append(_neighbour_distances(catalogue, settings.neighbours))
+    if settings.radial_edges is not None:
+        result.append(_profile(catalogue, np.array(settings.radial_edges)))
+    if catalogue.velocity is not None:
+        v12 = over_clouds(
+            lambda x, v: mean_relative_velocity(x, v, edges, box_size=box_size),
+            mask,
+            catalogue.position,
+            catalogue.velocity,
+        )
+        result.append(curve("v12", "mean relative velocity v12", catalogue.velocity_unit, v12))
+        speed = np.linalg.norm(catalogue.velocity, axis=-1)
+        result.append(
+            _quantiles("speeds", "speed", catalogue.velocity_unit, "quantile", mask, speed)
+        )
+    if catalogue.log_mass is not None:
+        result.append(
+            _quantiles(
+                "log masses",
+                "log mass",
+                catalogue.log_mass_unit,
+                "quantile",
+                mask,
+                catalogue.log_mass,
+            )
+        )
+        together = over_clouds(
+            lambda x, m: _mass_correlation(x, m, edges, box_size),
+            mask,
+            catalogue.position,
+            catalogue.log_mass,
+        )
+        result.append(curve("mass correlation", "log-mass correlation of pairs", "", together))
+    counts = catalogue.counts[:, None].astype(float)
+    result.append(Statistic("number of galaxies", "galaxies", "", "", "", counts, bin_names=("",)))
+    return result
+
+
+def fingerprints(catalogue: Catalogue, like: Catalogue) -> Float[np.ndarray, "n d"]:
+    """Features (n, d) of each cloud that do not change when it is reordered, moved, mirrored or
+    turned by a symmetry of its space: in a periodic box those of the cube.
+
+    The distribution of pair separations in fine bins, and of neighbour distances in quantiles. Bins
+    are chosen by `like`, so that catalogues with the same `like` can be compared.
+    """
+    box_size = catalogue.box_size
+    neighbours = choose_settings(like).neighbours
+    if box_size is None:
+        separations, _ = _open_space_sample(like)
+        shares = np.linspace(0, 1, _FINGERPRINT_BINS + 1)
+        edges = np.unique(np.concatenate([[0.0], np.quantile(separations, shares)]))
+    else:
+        volume = _FINGERPRINT_NEIGHBOURS * box_size**3 / np.mean(like.counts)
+        reach = min(box_size / 2, (3 * volume / (4 * np.pi)) ** (1 / 3))
+        edges = np.linspace(0, reach, _FINGERPRINT_BINS + 1)
+    levels = np.linspace(0, 1, 16)
+
+    def features(points):
+        fractions = pair_separation_histogram(points, edges, box_size=box_size)
+        near = _distance_quantiles(points, neighbours, levels, box_size)
+        return np.concatenate([fractions, near.ravel()])
+
+    return over_clouds(features, catalogue.mask, catalogue.position)
+
+
+def _neighbour_distances(catalogue, neighbours):
+    values = over_clouds(
+        lambda x: _distance_quantiles(x, neighbours, _QUARTILES, catalogue.box_size).ravel(),
+        catalogue.mask,
+        catalogue.position,
+    )
+    names = tuple(f"k={k} {100 * q:.0f}%" for k in neighbours for q in _QUARTILES)
+    unit = catalogue.position_unit
+    label = "distance to the k-th neighbour"
+    return Statistic(
+        "neighbour distances", label, unit, "neighbour, quantile", "", values, bin_names=names
+    )
+
+
+def _distance_quantiles(points, neighbours, levels, box_size):
+    """Quantiles (k, levels) of the neighbour distances; NaN for a k that the cloud is too small
+    for."""
+    result = np.full((len(neighbours), len(levels)), np.nan)
+    possible = [k for k in neighbours if k < len(points)]
+    if possible:
+        distances = knn_distances(points, possible, box_size=box_size)
+        result[: len(possible)] = np.quantile(distances, levels, axis=0).T
+    return result
+
+
+def _profile(catalogue, edges):
+    unit = catalogue.position_unit
+    values = over_clouds(
+        lambda x: radial_profile(x, edges), catalogue.mask, catalogue.position, minimum=1
+    )
+    return Statistic(
+        "radial profile",
+        "number density",
+        f"({unit})^-3",
+        "distance from the origin",
+        unit,
+        values,
+        edges=edges,
+    )
+
+
+def _quantiles(name, label, unit, bin_label, mask, values):
+    levels = over_clouds(lambda v: np.quantile(v, _QUANTILES), mask, values, minimum=1)
+    names = tuple(f"{100 * q:.0f}%" for q in _QUANTILES)
+    return Statistic(name, label, unit, bin_label, "", levels, bin_names=names)
+
+
+def _mass_correlation(points, log_mass, edges, box_size):
+    """Mean product of the standardised log masses of pairs; NaN without pairs or scatter."""
+    pairs = pair_counts(points, edges, box_size=box_size)
+    scatter = log_mass.std()
+    if scatter == 0:
+        return np.full(len(pairs), np.nan)
+    mark = (log_mass - log_mass.mean()) / scatter
+    products = pair_counts(points, edges, box_size=box_size, weights=mark)
+    return np.divide(products, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+
+
+def _open_space_sample(catalogue):
+    """Pair separations and radii of some of the clouds."""
+    clouds = [
+        x[m][:_MOST]
+        for x, m in zip(catalogue.position[:_SAMPLE], catalogue.mask[:_SAMPLE], strict=True)
+    ]
+    separations = np.concatenate([pdist(cloud) for cloud in clouds])
+    if not len(separations) or separations.max() == 0:
+        raise InputError(
+            f"the first {len(clouds)} clouds hold no two galaxies at different places: statistics "
+            "of pairs need them"
+        )
+    return separations, np.linalg.norm(np.concatenate(clouds), axis=1)
+
+
+def _eighths(values):
+    """Edges of eight bins with as many values each, the first from zero, to three digits."""
+    edges = [0.0, *np.quantile(values, np.arange(1, 8) / 8), 1.01 * values.max()]
+    return tuple(np.unique([float(f"{e:.3g}") for e in edges]).tolist())

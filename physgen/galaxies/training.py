@@ -1,0 +1,143 @@
+"""Training a galaxy emulator on a catalogue."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import PRNGKeyArray
+
+from physgen.data import split
+from physgen.densities.transport import VelocityField
+from physgen.errors import InputError
+from physgen.galaxies.catalogue import Catalogue
+from physgen.galaxies.emulator import Domain, EmulatorSettings, GalaxyEmulator
+from physgen.nets.pairs import PairSettings
+from physgen.train import FitResult, FitSettings, OptimizerSettings, Report, fit, gradient_step
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How an emulator is trained.
+
+    schedule: how long, and in what batches. held_out: the fraction of boxes kept for the
+    validation loss. microbatch: boxes whose gradients are computed together.
+    """
+
+    schedule: FitSettings = FitSettings(
+        batch_size=16, minutes=30.0, validate_every=500, patience=10
+    )
+    optimizer: OptimizerSettings = OptimizerSettings(learning_rate=2e-3)
+    held_out: float = 0.05
+    microbatch: int | None = 4
+
+
+@dataclass(frozen=True)
+class TrainedEmulator:
+    """An emulator and the run that made it."""
+
+    emulator: GalaxyEmulator
+    run: FitResult
+
+
+def emulator_settings(catalogue: Catalogue, **changes) -> EmulatorSettings:
+    """The default settings for a catalogue; `changes` replace fields of `EmulatorSettings`.
+
+    The radial functions reach from a fiftieth of the mean separation of the galaxies to the box.
+
+    Raises:
+        InputError: if the catalogue has parameters that do not vary together with others that do,
+            or clouds of one galaxy.
+    """
+    domain = _domain(catalogue)
+    separation = domain.points ** (-1 / 3)
+    network = PairSettings(
+        context_size=len(domain.parameter_names),
+        shortest=0.015 * separation,
+        longest=0.6 if domain.box_size is not None else 6.0,
+        anchored=domain.box_size is None,
+    )
+    return EmulatorSettings(**{"domain": domain, "network": network, **changes})
+
+
+def train_emulator(
+    key: PRNGKeyArray,
+    catalogue: Catalogue,
+    training: TrainingSettings = TrainingSettings(),
+    settings: EmulatorSettings | None = None,
+    *,
+    network: VelocityField | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    report: Report | None = None,
+) -> TrainedEmulator:
+    """Learn p(positions | parameters) from the boxes of a catalogue.
+
+    Args:
+        key: the only source of randomness: initial parameters, split, batches and noise.
+        settings: of the density; `emulator_settings(catalogue)` if not given.
+        network: a velocity field of the user's own, see `GalaxyEmulator`.
+        checkpoint, resume, report: see `physgen.train.fit`.
+
+    Raises:
+        InputError: if there are fewer than two boxes, or a cloud has a single galaxy.
+    """
+    settings = emulator_settings(catalogue) if settings is None else settings
+    key_init, key_split, key_fit = jax.random.split(key, 3)
+    emulator = GalaxyEmulator(settings, network, rngs=nnx.Rngs(key_init))
+    graph, parameters, rest = nnx.split(emulator, nnx.Param, ...)
+
+    def loss(parameters, key, batch):
+        model = nnx.merge(graph, parameters, rest)
+        keys = jax.random.split(key, batch["position"].shape[0])
+        losses = jax.vmap(model.loss)(keys, batch["position"], batch["parameters"], batch["mask"])
+        return jnp.mean(losses)
+
+    data = {
+        "position": catalogue.position.astype(np.float32),
+        "parameters": catalogue.parameters.astype(np.float32),
+        "mask": catalogue.mask,
+    }
+    train, held_out = split(key_split, len(catalogue), training.held_out)
+    step = gradient_step(loss, training.optimizer, microbatch=training.microbatch)
+    run = fit(
+        key_fit,
+        step.step,
+        step.init(parameters),
+        jax.tree.map(lambda array: array[train], data),
+        training.schedule,
+        evaluate=step.evaluate if len(held_out) else None,
+        validation_data=jax.tree.map(lambda a: a[held_out], data) if len(held_out) else None,
+        checkpoint=checkpoint,
+        resume=resume,
+        on_total_steps=step.on_total_steps,
+        identity=(settings, training),
+        report=report,
+    )
+    trained = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), run.state.ema)  # any device
+    return TrainedEmulator(nnx.merge(graph, trained, rest), run)
+
+
+def _domain(catalogue: Catalogue) -> Domain:
+    if catalogue.counts.max() < 2:
+        raise InputError(
+            f"expected at least 2 galaxies in a box, got no box with more than one; "
+            "the structure of a point cloud is in its pairs: check that galaxies share a box"
+        )
+    parameters = np.asarray(catalogue.parameters, np.float64)
+    spread = parameters.std(axis=0)
+    inside = catalogue.position[catalogue.mask]
+    return Domain(
+        points=catalogue.position.shape[1],
+        box_size=catalogue.box_size,
+        scale=float(np.sqrt(np.mean(inside.astype(np.float64) ** 2))),
+        parameter_names=tuple(catalogue.parameter_names),
+        parameter_units=tuple(catalogue.parameter_units),
+        parameter_mean=tuple(parameters.mean(axis=0).tolist()),
+        parameter_scale=tuple(np.where(spread > 0, spread, 1.0).tolist()),
+        parameter_low=tuple(parameters.min(axis=0).tolist()),
+        parameter_high=tuple(parameters.max(axis=0).tolist()),
+        position_unit=catalogue.position_unit,
+    )

@@ -1,0 +1,132 @@
+"""The galaxies' judge: generated against held-out catalogues."""
+
+import numpy as np
+
+from physgen.errors import InputError
+from physgen.galaxies.catalogue import Catalogue
+from physgen.galaxies.summaries import SummarySettings, choose_settings, fingerprints, summaries
+from physgen.plots import CaptionedFigure, slices
+from physgen.validation import Report, match_groups, memorisation_test, validate
+from physgen.validation.figures import evenly_spaced, group_title, report_figures
+
+_PANELS = 3  # parameter sets of which boxes are shown
+_SHOWN = 400  # galaxies that a slice should hold, if the box has as many
+
+
+def validate_catalogues(
+    generated: Catalogue,
+    held_out: Catalogue,
+    train: Catalogue | None = None,
+    *,
+    settings: SummarySettings | None = None,
+    alpha: float = 0.05,
+    tolerance: float = 1.0,
+    draws: int = 999,
+    seed: int | np.random.Generator = 0,
+) -> tuple[Report, list[CaptionedFigure]]:
+    """Judge generated boxes against held-out ones, and look for copies of `train`.
+
+    Boxes are compared by `summaries` at equal parameters, with permutation tests; see
+    `physgen.validation.validate` for `alpha`, `tolerance`, `draws` and `seed`. `settings` are the
+    bins, by default `choose_settings(held_out)`.
+
+    Raises InputError where the catalogues differ in box, units, features or parameters, or hold
+    too few galaxies.
+    """
+    _check(generated, held_out, "held-out")
+    if train is not None:
+        _check(generated, train, "training", features=False)
+    settings = settings or choose_settings(held_out)
+    names = held_out.parameter_names
+    memorisation = None
+    if train is not None:
+        groups = match_groups(held_out.parameters, generated.parameters, names).groups
+        memorisation = memorisation_test(
+            *(fingerprints(catalogue, train) for catalogue in (generated, held_out, train)),
+            groups=groups,
+        )
+    report = validate(
+        summaries(held_out, settings),
+        summaries(generated, settings),
+        real_parameters=held_out.parameters,
+        generated_parameters=generated.parameters,
+        parameter_names=names,
+        memorisation=memorisation,
+        alpha=alpha,
+        tolerance=tolerance,
+        draws=draws,
+        seed=seed,
+    )
+    return report, [_slices(report, generated, held_out), *report_figures(report)]
+
+
+def _check(generated: Catalogue, other: Catalogue, name: str, features: bool = True):
+    sizes = generated.box_size, other.box_size
+    if (None in sizes and sizes[0] is not sizes[1]) or not np.isclose(
+        *(s or 0.0 for s in sizes), rtol=1e-6, atol=0
+    ):
+        raise InputError(
+            f"generated and {name} boxes must have one size, got {_size(sizes[0])} and "
+            f"{_size(sizes[1])}"
+        )
+    if generated.position_unit != other.position_unit:
+        raise InputError(
+            f"generated and {name} positions must have one unit, got {generated.position_unit} "
+            f"and {other.position_unit}"
+        )
+    if generated.parameter_names != other.parameter_names:
+        raise InputError(
+            f"generated and {name} catalogues must have the same parameters in the same order, got "
+            f"{generated.parameter_names} and {other.parameter_names}"
+        )
+    if not features:
+        return
+    for feature in ("velocity", "log_mass"):
+        have = [getattr(c, feature) is not None for c in (generated, other)]
+        if have[0] != have[1]:
+            owner, lacking = ("generated", name) if have[0] else (name, "generated")
+            raise InputError(
+                f"the {owner} catalogue has {feature} and the {lacking} catalogue has not: "
+                "compare catalogues with the same features"
+            )
+        unit = f"{feature}_unit"
+        if have[0] and getattr(generated, unit) != getattr(other, unit):
+            raise InputError(
+                f"generated and {name} {feature} must have one unit, got "
+                f"{getattr(generated, unit)} and {getattr(other, unit)}"
+            )
+
+
+def _size(box_size):
+    return "no periodic box" if box_size is None else f"{box_size:g}"
+
+
+def _slices(report: Report, generated: Catalogue, held_out: Catalogue) -> CaptionedFigure:
+    shown = evenly_spaced(report, _PANELS)
+    real, fake = (
+        [catalogue.position[i][catalogue.mask[i]] for i in first]
+        for catalogue, first in (
+            (held_out, [report.groups[g].real[0] for g in shown]),
+            (generated, [report.groups[g].generated[0] for g in shown]),
+        )
+    )
+    if held_out.box_size is None:
+        reach = 1.1 * float(np.quantile(np.abs(np.concatenate(real)), 0.995))
+        limits = depth = (-reach, reach)
+    else:
+        limits = (0.0, held_out.box_size)
+        share = min(1.0, _SHOWN / float(np.mean(held_out.counts)))
+        depth = (0.0, share * held_out.box_size)
+    which = "" if report.pooled else " at the same parameters"
+    return CaptionedFigure(
+        "Galaxies",
+        f"One held-out and one generated box{which}.",
+        slices(
+            real,
+            fake,
+            [group_title(report, g) for g in shown],
+            limits=limits,
+            depth=depth,
+            unit=held_out.position_unit,
+        ),
+    )

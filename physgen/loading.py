@@ -1,0 +1,29 @@
+"""Opening a model file without knowing what is in it."""
+
+import os
+from typing import Any
+
+from physgen.density import Density
+from physgen.errors import InputError
+from physgen.galaxies import emulator
+from physgen.io import read_model
+
+_KINDS = {emulator.KIND: emulator.GalaxyEmulator}
+
+
+def load(path: str | os.PathLike[str], network: Any = None) -> Density:
+    """The model in a file that physgen saved, ready to sample.
+
+    Args:
+        network: the user's own network of the right structure, where one was saved.
+
+    Raises:
+        InputError: if the file is missing, damaged, not a model, or of a newer physgen.
+    """
+    kind = read_model(path).kind
+    if kind not in _KINDS:
+        raise InputError(
+            f"expected one of {', '.join(sorted(_KINDS))} in {path}, found {kind!r}; "
+            "a newer physgen may have written it"
+        )
+    return _KINDS[kind].load(path, network)

@@ -1,0 +1,183 @@
+"""A velocity field for point clouds, built from the displacements of pairs.
+
+Node features start equal for all points, so all a point can learn about is its displacement to
+the others: the field is permutation- and translation-equivariant by construction, and it follows
+the reflections and axis permutations of a cube. In each layer, pairs act in three ways:
+
+- attention with a radial bias, as in Graphormer (Ying et al. 2021, arXiv:2106.05234);
+- a sum over neighbours with radial filters, as in SchNet (Schuett et al. 2017, arXiv:1706.08566);
+- the same sum over unit vectors, which gives each point vectors, as in PaiNN
+  (Schuett et al. 2021, arXiv:2102.03150).
+
+The radial functions are expansions in bumps of log distance whose coefficients depend on time
+and context, so each noise level and each cosmology has its own filters. The velocity is a gated
+sum of the vectors.
+"""
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from physgen.geometry import Geometry
+from physgen.nets.mlp import MLP
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """Size of a `PairNetwork`. Lengths are in the units of the positions it is given."""
+
+    context_size: int
+    width: int = 48
+    layers: int = 4
+    heads: int = 4
+    filters: int = 8
+    radial: int = 16
+    conditioning: int = 64
+    shortest: float = 0.003
+    longest: float = 0.6
+    anchored: bool = False
+    """Whether points also see their displacement from the origin (no translation symmetry)."""
+
+
+class PairNetwork(nnx.Module):
+    """v(time, positions, context), shape (N, 3), for any number N of points."""
+
+    def __init__(self, geometry: Geometry, settings: PairSettings, *, rngs: nnx.Rngs):
+        self.geometry = geometry
+        self.settings = settings
+        s = settings
+        self.conditioner = MLP(
+            (_TIME_FEATURES + s.context_size, s.conditioning, s.conditioning), rngs=rngs
+        )
+        self.initial = nnx.Linear(s.conditioning, s.width, rngs=rngs)
+        self.layers = nnx.List([_PairLayer(s, rngs=rngs) for _ in range(s.layers)])
+        self.gates = nnx.Linear(
+            s.width,
+            s.filters * s.layers + int(s.anchored),
+            kernel_init=nnx.initializers.zeros,
+            rngs=rngs,
+        )
+
+    def __call__(
+        self,
+        time: Float[Array, ""],
+        x: Float[Array, "n 3"],
+        context: Float[Array, " c"] | None = None,
+        mask: Bool[Array, " n"] | None = None,
+    ) -> Float[Array, "n 3"]:
+        s = self.settings
+        features = time_features(time)
+        if context is not None:
+            features = jnp.concatenate([features, context])
+        condition = jax.nn.silu(self.conditioner(features))
+
+        basis, inverse_distance = self._radial_basis(x)
+        directions = self.geometry.direction_factors(x)
+        weight = jnp.ones(x.shape[0]) if mask is None else mask.astype(x.dtype)
+
+        h = jnp.broadcast_to(self.initial(condition), (x.shape[0], s.width))
+        if s.anchored:
+            radius = jnp.sqrt(jnp.sum(x**2, axis=-1) + s.shortest**2)
+            radial = radial_basis(jnp.log(radius), *self._log_range, s.width)
+            h = h + radial.T
+        vectors = []
+        for layer in self.layers:
+            h, v = layer(h, basis, inverse_distance, directions, condition, weight)
+            vectors.append(v)
+        if s.anchored:
+            vectors.append(x[:, None, :])
+        velocity = jnp.einsum("nk,nkc->nc", self.gates(h), jnp.concatenate(vectors, axis=1))
+        return velocity * weight[:, None]
+
+    @property
+    def _log_range(self) -> tuple[float, float]:
+        return math.log(self.settings.shortest), math.log(self.settings.longest)
+
+    def _radial_basis(self, x: Array) -> tuple[Float[Array, "r n n"], Float[Array, "n n"]]:
+        squared = self.geometry.squared_distances(x) + (self.settings.shortest / 4) ** 2
+        # Without the barrier XLA fuses the logarithm into the basis and takes it once a function.
+        log_distance = jax.lax.optimization_barrier(0.5 * jnp.log(squared))
+        basis = jax.lax.optimization_barrier(radial_basis(log_distance, *self._log_range, self.settings.radial))
+        return basis, jax.lax.rsqrt(squared)
+
+
+_TIME_FEATURES = 16
+
+
+def time_features(time: Float[Array, ""]) -> Float[Array, " features"]:
+    """Bumps in log(1 - time): as fine near the data, relative to the noise, as far from it."""
+    return radial_basis(jnp.log(1.0 - time + 1e-3), -6.9, 0.0, _TIME_FEATURES)
+
+
+def radial_basis(x: Array, low: float, high: float, n: int) -> Float[Array, "n ..."]:
+    """n smooth bumps (1 - u^2)^2 with centres from low to high, on a new first axis.
+
+    A bump reaches two spacings to either side: four of them act at any point, no exponentials.
+    """
+    centres = jnp.linspace(low, high, n).reshape((n,) + (1,) * jnp.ndim(x))
+    reach = 2 * (high - low) / (n - 1)
+    return jnp.maximum(0.0, 1 - ((x[None] - centres) / reach) ** 2) ** 2
+
+
+class _PairLayer(nnx.Module):
+    def __init__(self, settings: PairSettings, *, rngs: nnx.Rngs):
+        s = self.settings = settings
+        self.head_size = s.width // s.heads
+        self.value_size = s.width // s.filters
+        n_kernels = s.heads + 2 * s.filters
+        zeros = nnx.initializers.zeros
+        self.modulation = nnx.Linear(s.conditioning, 2 * s.width, kernel_init=zeros, rngs=rngs)
+        self.norm = nnx.LayerNorm(s.width, use_bias=False, use_scale=False, rngs=rngs)
+        self.project = nnx.Linear(s.width, 4 * s.width + s.filters, rngs=rngs)
+        self.kernels = nnx.Param(
+            jax.random.normal(rngs.params(), (n_kernels, s.radial)) / jnp.sqrt(32.0 * s.radial)
+        )
+        self.kernel_shift = nnx.Linear(
+            s.conditioning,
+            n_kernels * s.radial,
+            kernel_init=nnx.initializers.normal(0.1 / (32.0 * s.radial * s.conditioning) ** 0.5),
+            use_bias=False,
+            rngs=rngs,
+        )
+        self.mix = nnx.Linear(s.filters, s.filters, use_bias=False, rngs=rngs)
+        self.update = MLP((2 * s.width + 2 * s.filters, 2 * s.width, s.width), rngs=rngs)
+
+    def __call__(self, h, basis, inverse_distance, directions, condition, weight):
+        s = self.settings
+        n = h.shape[0]
+        scale, shift = jnp.split(self.modulation(condition), 2)
+        projected = self.project(self.norm(h) * (1 + scale)[None] + shift[None])
+        q, k, v, u, charge = jnp.split(projected, [s.width * i for i in (1, 2, 3, 4)], axis=-1)
+
+        kernels = self.kernels[...] + self.kernel_shift(condition).reshape(self.kernels.shape)
+        radial = jnp.einsum("kr,rij->kij", kernels, basis)
+        bias, scalar, vector = jnp.split(radial, [s.heads, s.heads + s.filters])
+
+        q = q.reshape(n, s.heads, self.head_size)
+        k = k.reshape(n, s.heads, self.head_size)
+        v = v.reshape(n, s.heads, self.head_size)
+        logits = jnp.einsum("ihd,jhd->hij", q, k) / self.head_size**0.5 + 5.0 * bias
+        logits = jnp.where(weight[None, None, :] > 0, logits, -1e9)
+        attended = jnp.einsum("hij,jhd->ihd", jax.nn.softmax(logits, axis=-1), v)
+
+        u = u.reshape(n, s.filters, self.value_size) * weight[:, None, None]
+        filtered = jnp.einsum("fij,jfd->ifd", scalar, u)
+
+        a, b = directions
+        charge = (1 + charge) * weight[:, None]
+        fields = charge[:, :, None] * b[:, None, :]
+        sums = jnp.einsum("fij,jfc->ifc", vector * inverse_distance[None], fields)
+        first, second = jnp.split(a[:, None, :] * sums, 2, axis=-1)
+        vectors = first + second
+
+        mixed = jnp.einsum("nfc,fg->ngc", vectors, self.mix.kernel[...])
+        invariants = [
+            jnp.sum(vectors * vectors, axis=-1),
+            jnp.sum(vectors * mixed, axis=-1),
+        ]
+        messages = [attended.reshape(n, -1), filtered.reshape(n, -1)]
+        return h + self.update(jnp.concatenate(messages + invariants, axis=-1)), vectors

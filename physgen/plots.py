@@ -1,0 +1,228 @@
+"""Figures: arrays in, matplotlib figures out. No logic and no global state.
+
+Colours come with line styles, markers, numbers or fills that tell them apart in greyscale.
+Margins are set in inches: several times faster than matplotlib's layout engines.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
+
+REAL = {"color": "black", "linestyle": "-", "marker": "s"}
+GENERATED = {"color": "#d55e00", "linestyle": "--", "marker": "o"}
+_BAND = "#c8c8c8"
+_SMALL = 8  # points, of text
+_LOG_RANGE = 8.0  # a ratio of last to first bin above which bins stand on a logarithmic axis
+
+
+@dataclass(frozen=True, eq=False)
+class CaptionedFigure:
+    """A figure with what a report says above and below it."""
+
+    title: str
+    caption: str
+    figure: Figure
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """One statistic of real and generated boxes: all arrays (p,), a value for each bin.
+
+    scatter is a single real box's standard deviation, errors are of the means, and z is the
+    difference of the means over scatter.
+    """
+
+    title: str
+    mean_real: Float[np.ndarray, " p"]
+    scatter: Float[np.ndarray, " p"]
+    error_real: Float[np.ndarray, " p"]
+    mean_generated: Float[np.ndarray, " p"]
+    error_generated: Float[np.ndarray, " p"]
+    z: Float[np.ndarray, " p"]
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """One block of the z figure: z (groups, p), with a name for each of the p bins."""
+
+    title: str
+    bin_names: tuple[str, ...]
+    z: Float[np.ndarray, "g p"]
+
+
+def slices(
+    real: Sequence[Float[np.ndarray, "_ 3"]],
+    generated: Sequence[Float[np.ndarray, "_ 3"]],
+    titles: Sequence[str],
+    *,
+    limits: tuple[float, float],
+    depth: tuple[float, float],
+    unit: str,
+) -> Figure:
+    """Real boxes above generated ones, x against y, galaxies with z inside `depth` only."""
+    figure, axes = _grid(2, len(titles), panel=(2.8, 2.8), gaps=(0.12, 0.3), top=0.55)
+    for name, row, boxes, style in (
+        ("held-out", axes[0], real, REAL),
+        ("generated", axes[1], generated, GENERATED),
+    ):
+        for ax, points, title in zip(row, boxes, titles, strict=True):
+            inside = points[(points[:, 2] >= depth[0]) & (points[:, 2] <= depth[1])]
+            size = np.clip(2000 / max(len(inside), 1), 0.5, 12)
+            ax.scatter(*inside[:, :2].T, s=size, c=style["color"], marker=style["marker"], lw=0)
+            ax.set(xlim=limits, ylim=limits, aspect="equal")
+            ax.set_title(f"{name}{': ' if title else ''}{title}", fontsize=9)
+            ax.xaxis.set_major_locator(MaxNLocator(5))
+            ax.yaxis.set_major_locator(MaxNLocator(5))
+    for ax in axes[-1]:
+        ax.set_xlabel(f"x [{unit}]")
+    for ax in axes[:, 0]:
+        ax.set_ylabel(f"y [{unit}]")
+    figure.suptitle(
+        f"slices {depth[1] - depth[0]:.3g} {unit} thick, from z = {depth[0]:.3g} to "
+        f"{depth[1]:.3g} {unit}",
+        fontsize=9,
+    )
+    return figure
+
+
+def curves(
+    panels: Sequence[Curves],
+    *,
+    label: str,
+    bin_label: str,
+    edges: Float[np.ndarray, " p1"] | None,
+    bin_names: Sequence[str] | None,
+) -> Figure:
+    """Means of real and generated boxes, one column a panel, and below them the difference.
+
+    Bins are ranges (`edges`) or named (`bin_names`). The band is a single real box's scatter, the
+    bars are errors of the means.
+    """
+    bottom = 0.5 if bin_names is None else 0.95
+    figure, axes = _grid(
+        2, len(panels), panel=(3.0, 1.8), heights=(2.4, 1), gaps=(0.12, 0.08), bottom=bottom
+    )
+    for (top, low), panel in zip(axes.T, panels, strict=True):
+        x = _place_bins(low, edges, bin_names)
+        low_edge, high_edge = panel.mean_real - panel.scatter, panel.mean_real + panel.scatter
+        top.fill_between(x, low_edge, high_edge, color=_BAND, lw=0, label="held-out: single box")
+        for style, mean, error, name in (
+            (REAL, panel.mean_real, panel.error_real, "held-out: mean"),
+            (GENERATED, panel.mean_generated, panel.error_generated, "generated: mean"),
+        ):
+            top.errorbar(x, mean, error, ms=3.5, lw=1.2, capsize=2, label=name, **style)
+        top.set_title(panel.title, fontsize=9)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = np.hypot(panel.error_real, panel.error_generated) / panel.scatter
+        shown = np.isfinite(panel.z)
+        low.axhspan(-1, 1, color=_BAND, lw=0)
+        low.axhline(0, color=REAL["color"], lw=0.8)
+        low.errorbar(x[shown], panel.z[shown], error[shown], ms=3.5, lw=1.2, capsize=2, **GENERATED)
+        low.set_xlabel(bin_label)
+    axes[0, 0].set_ylabel(label, fontsize=9)
+    axes[1, 0].set_ylabel("difference\n/ scatter", fontsize=9)
+    axes[0, 0].legend(fontsize=_SMALL, frameon=False)
+    bound = max([1.5, *(1.3 * np.abs(p.z[np.isfinite(p.z)]).max(initial=0) for p in panels)])
+    axes[1, 0].set_ylim(-bound, bound)
+    return figure
+
+
+def z_strips(strips: Sequence[Strip], group_names: Sequence[str]) -> Figure:
+    """z of every bin, statistic and group as numbers on colours; red and + where it is too high."""
+    row, cell, gap = 0.2, 0.44, 0.85  # inches
+    widest = max(len(strip.bin_names) for strip in strips)
+    left = 0.3 + 0.062 * max(len(name) for name in group_names)
+    width = left + cell * widest + 0.15
+    height = len(strips) * (row * len(group_names) + gap) + 0.75
+    figure = Figure(figsize=(max(width, left + 4.2), height))
+    width = figure.get_figwidth()
+    norm, colours = Normalize(-2, 2), "RdBu_r"
+    y = height - 0.3
+    for strip in strips:
+        tall = row * len(group_names)
+        wide = cell * len(strip.bin_names)
+        ax = figure.add_axes((left / width, (y - tall) / height, wide / width, tall / height))
+        ax.imshow(strip.z, cmap=colours, norm=norm, aspect="auto")
+        for (g, b), value in np.ndenumerate(strip.z):
+            text = "n/a" if np.isnan(value) else f"{np.round(value, 1) + 0.0:+.1f}"
+            white = not np.isnan(value) and abs(value) > 1.2
+            ax.text(
+                b, g, text, ha="center", va="center", fontsize=7, color="white" if white else "k"
+            )
+        ax.set_xticks(
+            range(len(strip.bin_names)), strip.bin_names, fontsize=7, rotation=30, ha="right",
+            rotation_mode="anchor",
+        )  # fmt: skip
+        ax.set_yticks(range(len(group_names)), group_names, fontsize=7)
+        ax.set_title(strip.title, fontsize=9, loc="left")
+        ax.tick_params(length=0)
+        y -= tall + gap
+    bar = figure.add_axes((left / width, 0.5 / height, 4.0 / width, 0.12 / height))
+    figure.colorbar(ScalarMappable(norm, colours), cax=bar, orientation="horizontal", extend="both")
+    bar.set_xlabel("(generated - held-out) / single-box scatter", fontsize=9)
+    return figure
+
+
+def nearest_distances(
+    generated: Float[np.ndarray, " m"], held_out: Float[np.ndarray, " n"]
+) -> Figure:
+    """Histograms of the distance to the nearest training sample."""
+    figure, axes = _grid(1, 1, panel=(5.0, 2.8))
+    ax = axes[0, 0]
+    top = max(generated.max(), held_out.max())
+    bins = np.linspace(0, 1.02 * top if top > 0 else 1, 41).tolist()
+    ax.hist(held_out, bins, density=True, color=_BAND, label="held-out boxes")
+    ax.hist(
+        generated, bins, density=True, histtype="step", color=GENERATED["color"],
+        linestyle=GENERATED["linestyle"], linewidth=1.6, label="generated boxes",
+    )  # fmt: skip
+    ax.axvline(held_out.min(), color=REAL["color"], lw=1, ls=":", label="closest held-out box")
+    ax.set_xlabel("distance to the nearest training box [standardised features]")
+    ax.set_ylabel("probability density")
+    ax.legend(fontsize=_SMALL, frameon=False)
+    return figure
+
+
+def _grid(rows, columns, *, panel, heights=None, gaps=(0.0, 0.0), bottom=0.5, top=0.3):
+    """A figure of panels of (width, mean height) inches that share their axes; gaps in inches."""
+    left, right = 0.75, 0.15
+    width = left + columns * panel[0] + (columns - 1) * gaps[0] + right
+    height = bottom + rows * panel[1] + (rows - 1) * gaps[1] + top
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - right / width,
+        bottom=bottom / height,
+        top=1 - top / height,
+        wspace=gaps[0] / panel[0],
+        hspace=gaps[1] / panel[1],
+    )
+    axes = figure.subplots(
+        rows, columns, sharex=True, sharey="row", squeeze=False, height_ratios=heights
+    )
+    return figure, axes
+
+
+def _place_bins(ax: Axes, edges, bin_names) -> np.ndarray:
+    """Set up the axis of the bins; returns where they stand on it."""
+    if edges is None:
+        x = np.arange(len(bin_names), dtype=float)
+        ax.set_xticks(x, bin_names, rotation=90, fontsize=_SMALL)
+        return x
+    x = (edges[1:] + edges[:-1]) / 2
+    if x[-1] > _LOG_RANGE * x[0]:
+        ax.set_xscale("log")
+        decades = 10.0 ** np.arange(np.floor(np.log10(x[0])), np.ceil(np.log10(x[-1])) + 1)
+        ticks = np.outer(decades, [1, 2, 5]).ravel()
+        shown = (ticks >= 0.8 * x[0]) & (ticks <= 1.25 * x[-1])
+        ax.xaxis.set_major_locator(FixedLocator(ticks[shown].tolist()))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.xaxis.set_minor_locator(NullLocator())
+    return x

@@ -1,0 +1,60 @@
+"""Distances to the k-th nearest neighbour: all orders of clustering in one cheap statistic."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+from scipy.spatial import KDTree
+from scipy.special import gammainc
+
+from physgen.errors import InputError
+from physgen.stats.points import as_box, as_points
+
+
+def knn_distances(
+    positions: ArrayLike,
+    k: int | Sequence[int],
+    *,
+    box_size: float | ArrayLike | None = None,
+    queries: ArrayLike | None = None,
+) -> Float[np.ndarray, "M K"]:
+    """Distance to the k-th nearest point of `positions`, (M, len(k)), in the unit of positions.
+
+    From every point to the others (k = 1 is the nearest other point; M = N), or from `queries`
+    (M, 3) to the points (k = 1 is the nearest point). `k` is one order or several; an integer is
+    a list of one. In a periodic box distances are minimum-image.
+
+    Raises InputError if k is below 1 or above the number of neighbours that exist, and for bad
+    points as `pair_counts`.
+    """
+    box = as_box(box_size)
+    orders = np.atleast_1d(np.asarray(k))
+    if orders.ndim != 1 or orders.dtype.kind not in "iu" or not len(orders) or orders.min() < 1:
+        raise InputError(f"k must be whole numbers from 1, got {k!r}")
+    points = as_points(positions, box, minimum=2 if queries is None else 1)
+    own = int(queries is None)
+    if orders.max() > len(points) - own:
+        raise InputError(
+            f"k must be at most {len(points) - own}, the number of neighbours among {len(points)} "
+            f"points, got {orders.max()}"
+        )
+    where = points if queries is None else as_points(queries, box, name="queries")
+    distances, _ = KDTree(points, boxsize=box).query(where, k=int(orders.max()) + own)
+    return distances.reshape(len(where), -1)[:, orders + own - 1]
+
+
+def poisson_knn_cdf(k: int, r: ArrayLike, density: float) -> Float[np.ndarray, " R"]:
+    """P(distance to the k-th nearest point <= r) for a Poisson process.
+
+    1 - sum_{i<k} l^i exp(-l) / i! with l = density 4 pi r^3 / 3 (Banerjee & Abel 2021, eq. 2). The
+    void probability is 1 - poisson_knn_cdf(1, r, density). Raises InputError for k < 1, r < 0 or a
+    density that is not positive.
+    """
+    radii = np.asarray(r, dtype=np.float64)
+    if k < 1 or not (np.isfinite(density) and density > 0) or not (radii >= 0).all():
+        raise InputError(
+            f"expected k >= 1, r >= 0 and a positive density, got k={k}, density={density}, "
+            f"r from {radii.min() if radii.size else radii}"
+        )
+    return gammainc(k, density * 4 / 3 * np.pi * radii**3)

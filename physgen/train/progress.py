@@ -1,0 +1,99 @@
+"""What a running fit tells the person who waits for it."""
+
+import math
+import sys
+import time
+from dataclasses import dataclass
+from typing import Protocol, TextIO, runtime_checkable
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run is: `total_steps` is None until a budget in minutes has become a step count."""
+
+    step: int
+    total_steps: int | None
+    loss: float
+    validation_loss: float | None
+    finished: bool
+
+
+@runtime_checkable
+class Report(Protocol):
+    """Receives a Status after every dispatch, and a note when something is said once."""
+
+    def status(self, status: Status) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class Silent:
+    """A Report that says nothing."""
+
+    def status(self, status: Status) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+
+class ProgressLine:
+    """One status line on a stream (stderr), with a running mean of the loss.
+
+    It is rewritten in place on a terminal; elsewhere a new line appears at most every `interval`
+    seconds, and at the end.
+    """
+
+    def __init__(
+        self, stream: TextIO | None = None, interval: float = 10.0, smoothing: float = 0.9
+    ):
+        self._stream = sys.stderr if stream is None else stream
+        self._terminal = self._stream.isatty()
+        self._interval = 0.1 if self._terminal else interval
+        self._smoothing = smoothing
+        self._loss: float | None = None
+        self._start: tuple[int, float] | None = None
+        self._printed_at = -math.inf
+        self._width = 0
+
+    def status(self, status: Status) -> None:
+        now = time.monotonic()
+        if self._start is None:
+            self._start = status.step, now
+        if self._loss is None:
+            self._loss = status.loss
+        self._loss = self._smoothing * self._loss + (1 - self._smoothing) * status.loss
+        if status.finished or now - self._printed_at >= self._interval:
+            self._printed_at = now
+            self._print(self._line(status, now), status.finished)
+
+    def note(self, text: str) -> None:
+        self._print(text, finished=True)
+
+    def _line(self, status: Status, now: float) -> str:
+        assert self._start is not None
+        total = "?" if status.total_steps is None else str(status.total_steps)
+        parts = [f"step {status.step}/{total}", f"loss {self._loss:.4g}"]
+        if status.validation_loss is not None:
+            parts.append(f"validation {status.validation_loss:.4g}")
+        first_step, first_time = self._start
+        if status.step > first_step and now > first_time:
+            speed = (status.step - first_step) / (now - first_time)
+            parts.append(f"{speed:.3g} steps/s")
+            if status.total_steps is not None and not status.finished:
+                parts.append(f"{_duration((status.total_steps - status.step) / speed)} left")
+        return "  ".join(parts)
+
+    def _print(self, line: str, finished: bool) -> None:
+        if self._terminal:
+            self._stream.write("\r" + line.ljust(self._width) + ("\n" if finished else ""))
+            self._width = 0 if finished else len(line)
+        else:
+            self._stream.write(line + "\n")
+        self._stream.flush()
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

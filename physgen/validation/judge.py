@@ -1,0 +1,201 @@
+"""The judge: two ensembles of statistics in, one report out."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import compress
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from physgen.errors import InputError
+from physgen.validation.compare import compare, floor, rms_and_max
+from physgen.validation.groups import MINIMUM_BOXES, match_groups
+from physgen.validation.memorisation import Memorisation
+from physgen.validation.permutation import holm, labellings, permutation_test, two_sample_scores
+from physgen.validation.report import Report, StatisticResult
+from physgen.validation.statistic import Statistic
+from physgen.validation.verdict import grade, headline, mean_findings, spread_findings
+
+_SMALLEST_SHARE = 0.5  # of the boxes of a group must have a value for a bin to be tested
+
+
+def validate(
+    real: Sequence[Statistic],
+    generated: Sequence[Statistic],
+    *,
+    real_parameters: ArrayLike,
+    generated_parameters: ArrayLike,
+    parameter_names: Sequence[str] = (),
+    memorisation: Memorisation | None = None,
+    alpha: float = 0.05,
+    tolerance: float = 1.0,
+    minimum_boxes: int = MINIMUM_BOXES,
+    draws: int = 999,
+    seed: int | np.random.Generator = 0,
+) -> Report:
+    """Judge generated boxes against real ones that the model never saw.
+
+    `real` and `generated` are the same statistics in the same bins, of n and m boxes. Boxes are
+    compared with boxes of equal parameters (`match_groups`). Each statistic gets two permutation
+    tests with `draws` relabellings, of means and of scatter; Holm's correction over all tests keeps
+    the chance of any false alarm at `alpha`. A mean that is off by `tolerance` of a single box's
+    scatter or more makes the ensemble fake. `seed` fixes the relabellings and the floor's splits.
+
+    Raises InputError for statistics or parameters that do not fit each other, and fewer than two
+    boxes.
+    """
+    _check(real, generated, len(np.asarray(real_parameters)), len(np.asarray(generated_parameters)))
+    if not (0 < alpha < 1 and tolerance > 0 and draws >= 1):
+        raise InputError(
+            f"expected 0 < alpha < 1, tolerance > 0 and draws >= 1, got alpha={alpha}, "
+            f"tolerance={tolerance}, draws={draws}"
+        )
+    rng = np.random.default_rng(seed)
+    names = tuple(parameter_names)
+    grouping = match_groups(real_parameters, generated_parameters, names, minimum_boxes)
+    labels = [
+        labellings(
+            np.arange(len(g.real) + len(g.generated)) < len(g.real),
+            np.concatenate([g.real_strata, g.generated_strata]),
+            draws,
+            rng,
+        )
+        for g in grouping.groups
+    ]
+    results = [
+        _judge(r, g, grouping.groups, labels, alpha, rng)
+        for r, g in zip(real, generated, strict=True)
+    ]
+    varied = [not np.isnan(r.rms_z) for r in results]
+    p_values = [t.p_value for r in compress(results, varied) for t in (r.mean_test, r.spread_test)]
+    if memorisation is not None:
+        p_values.append(memorisation.p_value)
+    adjusted = iter(holm(p_values))
+    results = [
+        _with_findings(r, next(adjusted), next(adjusted), grouping.groups, names, alpha) if v else r
+        for r, v in zip(results, varied, strict=True)
+    ]
+    memorisation_p = None if memorisation is None else float(next(adjusted))
+    copied = None
+    if memorisation is not None and memorisation_p is not None and memorisation_p < alpha:
+        copied = _copied(memorisation)
+    findings = [finding for result in results for finding in result.findings]
+    result = grade(findings, copied is not None, tolerance)
+    largest = max((r.max_z for r in results if np.isfinite(r.max_z)), default=0.0)
+    boxes = (
+        f"{sum(len(g.generated) for g in grouping.groups)} generated against "
+        f"{sum(len(g.real) for g in grouping.groups)} held-out boxes"
+    )
+    if len(grouping.groups) > 1:
+        boxes += f" at {len(grouping.groups)} parameter sets"
+    return Report(
+        result,
+        headline(result, findings, largest, boxes),
+        tuple(results),
+        grouping.groups,
+        grouping.pooled,
+        names,
+        memorisation,
+        memorisation_p,
+        copied,
+        grouping.notes + _notes(results, memorisation, draws, len(p_values), alpha),
+        alpha,
+        tolerance,
+        draws,
+    )
+
+
+def _check(real, generated, n, m):
+    if not len(real):
+        raise InputError("there is no statistic to compare: expected at least one, got none")
+    names = [s.name for s in real], [s.name for s in generated]
+    if names[0] != names[1]:
+        raise InputError(
+            f"real and generated need the same statistics, got {names[0]} and {names[1]}"
+        )
+    for r, g in zip(real, generated, strict=True):
+        if not r.same_bins(g):
+            raise InputError(
+                f"statistic {r.name!r} has different bins or units in real and "
+                "generated: compute both with the same settings"
+            )
+        if (len(r.values), len(g.values)) != (n, m):
+            raise InputError(
+                f"statistic {r.name!r} has {len(r.values)} real and {len(g.values)} generated "
+                f"boxes, but there are parameters of {n} and {m}"
+            )
+
+
+def _judge(real, generated, groups, labels, alpha, rng):
+    comparisons, t, spread, shares = [], [], [], []
+    for group, label in zip(groups, labels, strict=True):
+        r, g = real.values[group.real], generated.values[group.generated]
+        both = np.concatenate([r, g])
+        comparisons.append(compare(r, g))
+        shares.append(np.isfinite(both).mean(axis=0))
+        scores = two_sample_scores(both, label)
+        t.append(scores[0])
+        spread.append(scores[1])
+    tested = np.min(shares, axis=0) >= _SMALLEST_SHARE
+    rms, largest = rms_and_max([c.z[tested] for c in comparisons])
+    noise = [c.noise[tested & ~np.isnan(c.z)] for c in comparisons]
+    floor_rms, floor_max = floor(real.values, groups, tested, rng)
+    return StatisticResult(
+        real,
+        tuple(comparisons),
+        tested,
+        rms,
+        largest,
+        rms_and_max(noise)[0],
+        floor_rms,
+        floor_max,
+        permutation_test([score * tested for score in t], alpha),
+        permutation_test([score * tested for score in spread], alpha),
+    )
+
+
+def _with_findings(result, p_mean, p_spread, groups, names, alpha):
+    mean_test = replace(result.mean_test, p_adjusted=float(p_mean))
+    spread_test = replace(result.spread_test, p_adjusted=float(p_spread))
+    arguments = result.comparisons, groups, names
+    findings = []
+    if p_mean < alpha:
+        findings += mean_findings(result.statistic, mean_test, *arguments)
+    if p_spread < alpha:
+        findings += spread_findings(result.statistic, spread_test, *arguments)
+    return replace(result, mean_test=mean_test, spread_test=spread_test, findings=tuple(findings))
+
+
+def _copied(memorisation):
+    count = len(memorisation.generated_distance)
+    return (
+        f"copies: {memorisation.copies} of {count} generated boxes are nearer to a training box "
+        f"than any held-out box is (Mann-Whitney z {memorisation.z:.1f})"
+    )
+
+
+def _notes(results, memorisation, draws, tests, alpha):
+    notes = []
+    for result in results:
+        untested = np.flatnonzero(~result.tested)
+        if len(untested):
+            scale = result.statistic.scale(untested)
+            notes.append(
+                f"{result.statistic.name} at {scale} is not tested: too few boxes have a value."
+            )
+        if np.isnan(result.rms_z):
+            notes.append(
+                f"{result.statistic.name} is the same in all boxes, held-out and generated: "
+                "it does not scatter and there is nothing to test."
+            )
+    if tests / (draws + 1) >= alpha:
+        notes.append(
+            f"{draws} relabellings are too few for {tests} tests: nothing could be found. Use "
+            f"{int(10 * tests / alpha)}."
+        )
+    if memorisation is not None and memorisation.leaked:
+        notes.append(
+            f"{memorisation.leaked} held-out boxes are in the training set: they cannot judge, and "
+            "copies go unnoticed beside them. Hold out other boxes."
+        )
+    return tuple(notes)

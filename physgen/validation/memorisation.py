@@ -1,0 +1,128 @@
+"""Does a model repeat its training set? Distances to the nearest training sample tell."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+from scipy.special import ndtr
+from scipy.stats import rankdata
+
+from physgen.errors import InputError
+from physgen.validation.groups import Group
+
+_CHUNK = 512  # samples whose distances to all training samples are held at a time
+_IDENTICAL = 1e-4  # of the median distance: closer is the same sample up to rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Memorisation:
+    """Distances to the nearest training sample, generated (m,) against held-out (n,).
+
+    z is the Mann-Whitney score of Meehan, Chaudhuri & Dasgupta (2020): negative where generated
+    samples are nearer to the training set than held-out ones (copying), positive where they are
+    further (underfitting); p_rank is its one-sided p-value. `copies` counts the generated samples
+    nearer than the nearest held-out one, p_copies is the chance of so many were both alike. p_value
+    is Bonferroni's of the two. nearest (m,) is the index of the nearest training sample. `leaked`
+    counts held-out samples that are themselves in the training set.
+    """
+
+    generated_distance: Float[np.ndarray, " m"]
+    held_out_distance: Float[np.ndarray, " n"]
+    nearest: Int[np.ndarray, " m"]
+    z: float
+    p_rank: float
+    copies: int
+    p_copies: float
+    p_value: float
+    leaked: int
+
+
+def memorisation_test(
+    generated: ArrayLike,
+    held_out: ArrayLike,
+    train: ArrayLike,
+    groups: tuple[Group, ...] | None = None,
+) -> Memorisation:
+    """Test whether generated samples are nearer to the training samples than held-out ones are.
+
+    Each row describes one sample by d features that the symmetries of the data do not change, so
+    that a moved or rotated copy is a copy. Features are standardised by the training set; NaN
+    counts as the training mean. Samples are ranked within `groups` (van Elteren's stratified test;
+    default: one group of all), so that ensembles may mix parameters in different proportions.
+
+    Raises InputError for features that do not fit, and fewer than two training samples.
+    """
+    sets = [np.asarray(features, dtype=np.float64) for features in (generated, held_out, train)]
+    if any(f.ndim != 2 or f.shape[1] != sets[2].shape[1] or not len(f) for f in sets):
+        raise InputError(
+            "generated, held_out and train must be (samples, features) with equal features, got "
+            f"{sets[0].shape}, {sets[1].shape} and {sets[2].shape}"
+        )
+    if len(sets[2]) < 2:
+        raise InputError("train must hold at least 2 samples to compare with, got one")
+    finite = np.isfinite(sets[2])
+    count = np.maximum(finite.sum(axis=0), 1)
+    mean = np.where(finite, sets[2], 0).sum(axis=0) / count
+    scale = np.sqrt((np.where(finite, sets[2] - mean, 0) ** 2).sum(axis=0) / count)
+    scale = np.where(scale > 0, scale, 1)
+    scaled = [np.where(np.isfinite(f), (f - mean) / scale, 0) for f in sets]
+    near_generated, nearest = _nearest(scaled[0], scaled[2])
+    near_held_out, _ = _nearest(scaled[1], scaled[2])
+    if groups is None:
+        pairs = [(near_generated, near_held_out)]
+    else:
+        pairs = [(near_generated[g.generated], near_held_out[g.real]) for g in groups]
+    z = _mann_whitney(pairs)
+    copies, p_copies = _copies(pairs)
+    p_rank = float(ndtr(z))
+    return Memorisation(
+        near_generated,
+        near_held_out,
+        nearest,
+        z,
+        p_rank,
+        copies,
+        p_copies,
+        min(1.0, 2 * min(p_rank, p_copies)),
+        int(np.sum(near_held_out <= _IDENTICAL * np.median(near_held_out))),
+    )
+
+
+def _nearest(samples, train):
+    """Distance to, and index of, the nearest row of `train` for each row of `samples`."""
+    length = (train**2).sum(axis=1)
+    index = np.concatenate(
+        [
+            np.argmin(length - 2 * samples[i : i + _CHUNK] @ train.T, axis=1)
+            for i in range(0, len(samples), _CHUNK)
+        ]
+    )
+    return np.linalg.norm(samples - train[index], axis=1), index
+
+
+def _mann_whitney(pairs):
+    """(U - <U>) / sigma of U = #(generated > held-out), summed over groups."""
+    excess = variance = 0.0
+    for generated, held_out in pairs:
+        m, n = len(generated), len(held_out)
+        ranks = rankdata(np.concatenate([generated, held_out]))[:m]
+        excess += ranks.sum() - m * (m + 1) / 2 - m * n / 2
+        variance += m * n * (m + n + 1) / 12
+    return float(excess / np.sqrt(variance))
+
+
+def _copies(pairs):
+    """Generated samples nearer than every held-out one of their group, and the chance of as many.
+
+    If labels are exchangeable, the k nearest of m + n are all generated with probability
+    m (m - 1) ... (m - k + 1) / ((m + n) ... (m + n - k + 1)); groups add up.
+    """
+    copies, distribution = 0, np.ones(1)
+    for generated, held_out in pairs:
+        m, n = len(generated), len(held_out)
+        copies += int(np.sum(generated < held_out.min()))
+        k = np.arange(m)
+        at_least = np.concatenate([[1.0], np.cumprod((m - k) / (m + n - k)), [0.0]])
+        distribution = np.convolve(distribution, at_least[:-1] - at_least[1:])
+    return copies, float(min(1.0, distribution[copies:].sum()))

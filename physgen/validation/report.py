@@ -1,0 +1,184 @@
+"""What a comparison of two ensembles found, for people and for machines."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from physgen.validation.compare import Comparison
+from physgen.validation.groups import Group
+from physgen.validation.memorisation import Memorisation
+from physgen.validation.permutation import PermutationResult
+from physgen.validation.statistic import Statistic
+from physgen.validation.verdict import Finding, Grade
+
+
+@dataclass(frozen=True, eq=False)
+class StatisticResult:
+    """How one statistic compares: per group, over all groups, and the tests.
+
+    `tested` (p,) are the bins in which enough boxes have a value. rms_z and max_z are over them and
+    all groups; noise_z is the rms that chance alone gives, sqrt(1/n + 1/m); floor_z and floor_max_z
+    are those of held-out boxes against held-out boxes, scaled to n and m.
+    """
+
+    statistic: Statistic
+    comparisons: tuple[Comparison, ...]
+    tested: Bool[np.ndarray, " p"]
+    rms_z: float
+    max_z: float
+    noise_z: float
+    floor_z: float
+    floor_max_z: float
+    mean_test: PermutationResult
+    spread_test: PermutationResult
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """The comparison of a generated with a held-out ensemble.
+
+    `passed` is True where nothing was found at family-wise level `alpha`. `verdict` is the headline
+    and every finding in words.
+    """
+
+    grade: Grade
+    headline: str
+    statistics: tuple[StatisticResult, ...]
+    groups: tuple[Group, ...]
+    pooled: bool
+    parameter_names: tuple[str, ...]
+    memorisation: Memorisation | None
+    memorisation_p: float | None
+    copied: str | None
+    notes: tuple[str, ...]
+    alpha: float
+    tolerance: float
+    draws: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether the two ensembles are indistinguishable at this sample size."""
+        return self.grade is Grade.INDISTINGUISHABLE
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What is wrong, in words, copies first and then the largest first."""
+        found = sorted(
+            (finding for result in self.statistics for finding in result.findings),
+            key=lambda f: (f.of_spread, -f.size),
+        )
+        return ((self.copied,) if self.copied else ()) + tuple(f.text for f in found)
+
+    @property
+    def verdict(self) -> str:
+        """The headline and the findings."""
+        return "; ".join((self.headline, *self.findings))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON types; None where a number is not finite."""
+        return _plain(
+            {
+                "verdict": self.verdict,
+                "grade": self.grade.value,
+                "passed": self.passed,
+                "headline": self.headline,
+                "findings": self.findings,
+                "notes": self.notes,
+                "settings": {
+                    "alpha": self.alpha,
+                    "tolerance": self.tolerance,
+                    "permutations": self.draws,
+                    "pooled": self.pooled,
+                },
+                "groups": [
+                    {
+                        "parameters": None
+                        if g.parameters is None
+                        else dict(zip(self.parameter_names, g.parameters, strict=True)),
+                        "held_out_boxes": len(g.real),
+                        "generated_boxes": len(g.generated),
+                    }
+                    for g in self.groups
+                ],
+                "statistics": [_statistic_dict(result) for result in self.statistics],
+                "memorisation": None
+                if self.memorisation is None
+                else {
+                    "copies": self.memorisation.copies,
+                    "generated_boxes": len(self.memorisation.generated_distance),
+                    "p_copies": self.memorisation.p_copies,
+                    "mann_whitney_z": self.memorisation.z,
+                    "p_rank": self.memorisation.p_rank,
+                    "p_adjusted": self.memorisation_p,
+                    "held_out_boxes_in_training_set": self.memorisation.leaked,
+                    "nearest_training_box": self.memorisation.nearest,
+                },
+            }
+        )
+
+    def to_json(self) -> str:
+        """`to_dict` as strict JSON: no NaN, no infinity."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+
+
+def _statistic_dict(result):
+    statistic = result.statistic
+    return {
+        "name": statistic.name,
+        "label": statistic.label,
+        "unit": statistic.unit,
+        "bin_label": statistic.bin_label,
+        "bin_unit": statistic.bin_unit,
+        "edges": statistic.edges,
+        "bin_names": statistic.bin_names,
+        "tested": result.tested,
+        "rms_z": result.rms_z,
+        "max_abs_z": result.max_z,
+        "noise_rms_z": result.noise_z,
+        "floor_rms_z": result.floor_z,
+        "floor_max_abs_z": result.floor_max_z,
+        "mean_test": _test_dict(result.mean_test),
+        "spread_test": _test_dict(result.spread_test),
+        "findings": [finding.text for finding in result.findings],
+        "groups": [
+            {
+                "mean_held_out": c.mean_real,
+                "mean_generated": c.mean_generated,
+                "scatter_held_out": c.scatter,
+                "scatter_generated": c.scatter_generated,
+                "error_held_out": c.error_real,
+                "error_generated": c.error_generated,
+                "z": c.z,
+            }
+            for c in result.comparisons
+        ],
+    }
+
+
+def _test_dict(test):
+    return {
+        "p": test.p_value,
+        "p_holm": test.p_adjusted,
+        "p_max": test.p_max,
+        "p_mean_square": test.p_mean_square,
+        "critical": test.critical,
+        "scores": test.scores,
+    }
+
+
+def _plain(value) -> Any:
+    """Nested plain JSON types; None for NaN and infinity."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (bool, str, int)) or value is None:
+        return value
+    number = float(value)
+    return number if np.isfinite(number) else None

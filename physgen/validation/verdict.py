@@ -1,0 +1,148 @@
+"""Numbers into words: what fails, at which scale, by how much, and in which direction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from physgen.validation.compare import Comparison
+from physgen.validation.groups import Group, describe_parameters
+from physgen.validation.permutation import PermutationResult
+from physgen.validation.statistic import Statistic
+
+_SPREAD_FACTOR = 2.0  # a scatter wrong by more than this factor is beyond the second grade
+
+
+class Grade(Enum):
+    """How well generated boxes pass for real ones."""
+
+    INDISTINGUISHABLE = "indistinguishable"
+    DISTINGUISHABLE = "distinguishable"
+    FAKE = "fake"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong: a sentence, and its size.
+
+    size is |z| in units of a single box's scatter for a wrong mean, the factor (above one) by which
+    a wrong scatter is off.
+    """
+
+    text: str
+    size: float
+    of_spread: bool
+
+
+def mean_findings(
+    statistic: Statistic,
+    test: PermutationResult,
+    comparisons: Sequence[Comparison],
+    groups: Sequence[Group],
+    names: Sequence[str],
+) -> list[Finding]:
+    """Where the generated mean is off: at most one finding too low and one too high."""
+    findings = []
+    for sign, word in ((-1, "low"), (1, "high")):
+        failing = _failing(test, sign)
+        if not any(len(bins) for bins in failing):
+            continue
+        g, b = _worst(failing, [np.abs(c.z) for c in comparisons])
+        worst, size = comparisons[g], abs(comparisons[g].z[b])
+        by = (
+            f"up to {size:.2f} of a single box's scatter"
+            if np.isfinite(size)
+            else "where real boxes do not scatter at all"
+        )
+        unit = f" {statistic.unit}" if statistic.unit else ""
+        text = (
+            f"{statistic.name} too {word}{_at(statistic, failing)}, {by}"
+            f"{_where(statistic, failing, g, b, groups, names)}: generated "
+            f"{worst.mean_generated[b]:.4g}, real {worst.mean_real[b]:.4g}{unit}, "
+            f"{abs(test.scores[g][b]):.1f} sigma"
+        )
+        findings.append(Finding(text, float(size), of_spread=False))
+    return findings
+
+
+def spread_findings(
+    statistic: Statistic,
+    test: PermutationResult,
+    comparisons: Sequence[Comparison],
+    groups: Sequence[Group],
+    names: Sequence[str],
+) -> list[Finding]:
+    """Where the scatter between generated boxes is off: at most one finding each way."""
+    findings = []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = [c.scatter_generated / c.scatter for c in comparisons]
+        factors = [np.maximum(ratio, 1 / ratio) for ratio in ratios]
+    for sign, word, reach in ((-1, "small", "down to"), (1, "large", "up to")):
+        failing = _failing(test, sign)
+        if not any(len(bins) for bins in failing):
+            continue
+        g, b = _worst(failing, factors)
+        text = (
+            f"scatter of {statistic.name} between boxes too {word}{_at(statistic, failing)}, "
+            f"{reach} {ratios[g][b]:.2g} of the real one"
+            f"{_where(statistic, failing, g, b, groups, names)}"
+        )
+        findings.append(Finding(text, float(factors[g][b]), of_spread=True))
+    return findings
+
+
+def grade(findings: Sequence[Finding], copied: bool, tolerance: float) -> Grade:
+    """The grade: fake where a mean is off by `tolerance` of a single box's scatter or more, where a
+    scatter is off by a factor of two or more, or where training boxes are copied."""
+    if copied or any(f.size >= (_SPREAD_FACTOR if f.of_spread else tolerance) for f in findings):
+        return Grade.FAKE
+    return Grade.DISTINGUISHABLE if findings else Grade.INDISTINGUISHABLE
+
+
+def headline(result: Grade, findings: Sequence[Finding], max_z: float, boxes: str) -> str:
+    """The verdict in one sentence; `boxes` says how many were compared."""
+    if result is Grade.INDISTINGUISHABLE:
+        return f"indistinguishable at this sample size ({boxes})"
+    if result is Grade.FAKE:
+        return f"fake ({boxes})"
+    if all(f.of_spread for f in findings):
+        return f"distinguishable, but by the scatter between boxes only ({boxes})"
+    return (
+        f"distinguishable, but the bias is below {np.ceil(max_z * 100) / 100:.2f} of a single "
+        f"box's scatter ({boxes})"
+    )
+
+
+def _failing(test, sign):
+    """Bins of each group that are beyond chance in this direction.
+
+    Where the test rejects without any such bin (many small differences), the most extreme bin.
+    """
+    peak = max((np.abs(s).max(initial=0) for s in test.scores), default=0)
+    limit = min(test.critical, np.nextafter(peak, 0))
+    return [np.flatnonzero(sign * score > limit) for score in test.scores]
+
+
+def _worst(failing, sizes):
+    """Group and bin of the largest size among the failing bins."""
+    candidates = [(g, b) for g, bins in enumerate(failing) for b in bins]
+    return max(candidates, key=lambda gb: np.nan_to_num(sizes[gb[0]][gb[1]], nan=0, posinf=np.inf))
+
+
+def _at(statistic, failing):
+    scale = statistic.scale(np.unique(np.concatenate(failing)))
+    return f" at {scale}" if scale.strip() else ""
+
+
+def _where(statistic, failing, g, b, groups, names):
+    words = []
+    everywhere = np.unique(np.concatenate(failing))
+    if len(everywhere) > 1:
+        words.append(f"at {statistic.scale(np.array([b]))}")
+    if len(groups) > 1:
+        if len(names):
+            words.append(f"at {describe_parameters(names, groups[g].parameters)}")
+        share = sum(len(bins) > 0 for bins in failing)
+        words.append(f"in {share} of {len(groups)} parameter sets")
+    return f" (worst {', '.join(words)})" if words else ""

@@ -1,0 +1,27 @@
+"""Strict tests: array shapes are checked at run time, and nothing broadcasts by accident."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+install_import_hook("physgen", "beartype.beartype")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Compilation makes the first example slow; a failure must be the same failure tomorrow.
+hypothesis.settings.register_profile("physgen", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("physgen")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data, which is not part of the repository."""
+    beside = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("PHYSGEN_SHARED", beside)) / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}: set PHYSGEN_SHARED to the folder that holds data/")
+    return folder
