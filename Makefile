@@ -12,7 +12,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -q --durations=10
 
 demo: $(INSTALLED)
-	$(BIN)/physgen demo --out runs/demo
+	$(BIN)/physgen demo --out runs/demo --force
 
 clean:
 	rm -rf .venv runs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -26,6 +26,4 @@ def map_over_devices(function: Callable[..., Any], *items: Any) -> Any:
         return local(*items)
     mesh = Mesh(np.array(devices[:count]), ("items",))
     split = PartitionSpec("items")
-    return jax.shard_map(
-        local, mesh=mesh, in_specs=split, out_specs=split, check_vma=False
-    )(*items)
+    return jax.shard_map(local, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)(*items)

@@ -134,6 +134,42 @@ def curves(
     return figure
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One statistic of a catalogue, (p,) each: mean over boxes and single-box scatter (or NaN)."""
+
+    label: str
+    bin_label: str
+    mean: Float[np.ndarray, " p"]
+    scatter: Float[np.ndarray, " p"]
+    edges: Float[np.ndarray, " p1"] | None
+    bin_names: Sequence[str] | None
+
+
+def measured(panels: Sequence[Measured]) -> Figure:
+    """The statistics of one catalogue, a panel each; positive ones over decades on a log axis."""
+    rows = -(-len(panels) // 2)
+    figure = Figure(figsize=(9.0, 3.1 * rows), layout="constrained")
+    axes = figure.subplots(rows, 2, squeeze=False)
+    for ax in axes.ravel()[len(panels) :]:
+        ax.remove()
+    for ax, panel in zip(axes.ravel(), panels, strict=False):
+        x = _place_bins(ax, panel.edges, panel.bin_names)
+        several = bool(np.isfinite(panel.scatter).any())
+        name = "mean of the boxes" if several else "this box"
+        if several:
+            band = panel.mean - panel.scatter, panel.mean + panel.scatter
+            ax.fill_between(x, *band, color=_BAND, lw=0, label="single-box scatter")
+        ax.plot(x, panel.mean, ms=3.5, lw=1.2, label=name, **REAL)
+        shown = panel.mean[np.isfinite(panel.mean)]
+        if shown.size and shown.min() > 0 and shown.max() > 30 * shown.min():
+            ax.set_yscale("log")
+        ax.set_xlabel(panel.bin_label)
+        ax.set_ylabel(panel.label, fontsize=9)
+        ax.legend(fontsize=_SMALL, frameon=False)
+    return figure
+
+
 def z_strips(strips: Sequence[Strip], group_names: Sequence[str]) -> Figure:
     """z of every bin, statistic and group as numbers on colours; red and + where it is too high."""
     row, cell, gap = 0.2, 0.44, 0.85  # inches

@@ -9,7 +9,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-install_import_hook("physgen", "beartype.beartype")
+install_import_hook("physgen", "strict.typechecker")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Compilation makes the first example slow; a failure must be the same failure tomorrow.

@@ -10,8 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from hypothesis import given
-from hypothesis import strategies as st
 
 import physgen
 from physgen import io
@@ -225,17 +223,26 @@ def corrupted(tmp_path, change):
     return path
 
 
+def rewrite(name, value):
+    def change(file):
+        del file[name]
+        file[name] = value
+
+    return change
+
+
 @pytest.mark.parametrize(
     "change, word",
     [
         (lambda f: f.attrs.__setitem__("schema_version", io.SCHEMA_VERSION + 1), "upgrade"),
         (lambda f: f.attrs.__delitem__("schema_version"), "not written by physgen"),
         (lambda f: f.attrs.__setitem__("kind", 3), "not written by physgen"),
-        (lambda f: f.attrs.__delitem__("settings"), "not a model"),
-        (lambda f: f.attrs.__setitem__("settings", "{"), "not JSON"),
-        (lambda f: f.attrs.__setitem__("settings", "[" * 100_000), "not JSON"),
-        (lambda f: f.attrs.__setitem__("settings", "[1]"), "not a JSON object"),
-        (lambda f: f.attrs.__setitem__("metadata", np.void(b"\x80\x04.")), "not JSON"),
+        (lambda f: f.__delitem__("settings"), "not a model"),
+        (rewrite("settings", "{"), "not JSON"),
+        (rewrite("settings", "[" * 100_000), "not JSON"),
+        (rewrite("settings", "[1]"), "not a JSON object"),
+        (rewrite("settings", np.arange(3)), "not JSON"),
+        (rewrite("metadata", np.void(b"\x80\x04.")), "not JSON"),
     ],
 )
 def test_corrupted_header(tmp_path, change, word):
@@ -248,25 +255,17 @@ class Trap:
         return pytest.fail, ("a pickle in the file was executed",)
 
 
-def replace(value):
-    def change(file):
-        del file["parameters/w"]
-        file["parameters/w"] = value
-
-    return change
-
-
 @pytest.mark.parametrize(
     "change",
     [
         lambda f: f.__delitem__("parameters"),
         lambda f: f.__delitem__("parameters/w"),
-        replace(np.arange(4.0)),
-        replace(np.arange(3)),
-        replace(np.array(["a", "b", "c"], dtype="S1")),
-        replace(np.void(pickle.dumps(Trap()))),
-        replace(h5py.SoftLink("/parameters")),
-        replace(h5py.ExternalLink("other.h5", "/w")),
+        rewrite("parameters/w", np.arange(4.0)),
+        rewrite("parameters/w", np.arange(3)),
+        rewrite("parameters/w", np.array(["a", "b", "c"], dtype="S1")),
+        rewrite("parameters/w", np.void(pickle.dumps(Trap()))),
+        rewrite("parameters/w", h5py.SoftLink("/parameters")),
+        rewrite("parameters/w", h5py.ExternalLink("other.h5", "/w")),
         lambda f: f["parameters/w"].attrs.modify("dtype", "object"),
         lambda f: f["parameters"].create_dataset("huge", (10**9, 10**6), "f4", chunks=(1, 10**6)),
     ],
@@ -277,19 +276,19 @@ def test_hostile_parameters_are_refused(tmp_path, change):
         model.parameters({"w": jnp.zeros(3)})
 
 
-@given(st.data())
-def test_flipped_bytes_never_do_worse_than_an_input_error(tmp_path_factory, data):
-    path = tmp_path_factory.mktemp("fuzz") / "model.h5"
-    content = bytearray(a_model(path).read_bytes())
-    for _ in range(data.draw(st.integers(1, 8))):
-        place = data.draw(st.integers(0, len(content) - 1))
-        content[place] = data.draw(st.integers(0, 255))
-    path.write_bytes(content)
-    try:
-        model = io.read_model(path)
-        model.parameters({"w": jnp.zeros(3)})
-    except InputError as error:
-        assert "\n" not in str(error)
+def test_flipped_bytes_never_do_worse_than_an_input_error(tmp_path):
+    path = a_model(tmp_path / "model.h5")
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        content = bytearray(whole)
+        for _ in range(rng.integers(1, 5)):
+            content[rng.integers(len(content))] = rng.integers(256)
+        path.write_bytes(content)
+        try:
+            io.read_model(path).parameters({"w": jnp.zeros(3)})
+        except InputError as error:
+            assert "\n" not in str(error)
 
 
 def test_settings_and_arrays_become_json():

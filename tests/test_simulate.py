@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.integrate import quad, solve_ivp
+from scipy.integrate import solve_ivp
 from scipy.stats import qmc
 
 from physgen.errors import InputError
@@ -18,9 +18,10 @@ from physgen.galaxies.simulate import (
 
 FIDUCIAL = np.array([0.3, 0.8], np.float32)
 BOX = 128.0
+HIGHEST_PEAKS = jax.jit(peaks.highest_peaks, static_argnums=1)
 
 
-def eisenstein_hu(k, omega_m, omega_b=0.049, h=0.6711, temperature=2.7255):
+def eisenstein_hu(k, omega_m, omega_b=0.049, h=0.6711, temperature=2.726):
     """The transfer function of Eisenstein & Hu (1998) in float64, k in h/Mpc."""
     wm, wb, fb, theta = omega_m * h**2, omega_b * h**2, omega_b / omega_m, temperature / 2.7
     k = k * h
@@ -229,7 +230,9 @@ def test_crossed_plane_waves_have_the_second_order_of_the_closed_form():
 def test_second_order_settings_add_the_second_order():
     key, p = jax.random.key(1), jnp.asarray(FIDUCIAL)
     one, two = (
-        linear_fields(key, p, SimulationSettings(grid=16, points=4, order=order), 8.0)
+        jax.jit(linear_fields, static_argnums=2)(
+            key, p, SimulationSettings(grid=16, points=4, order=order), 8.0
+        )
         for order in (1, 2)
     )
     psi = lpt.second_order_displacement(jnp.fft.rfftn(one.density), BOX)
@@ -244,7 +247,7 @@ def test_peaks_of_a_closed_form_are_found_between_the_cells():
     grid, shift = 32, np.array([0.3, 1.1, 2.2])
     x, y, z = plane(grid)
     field = np.cos(x - shift[0]) + np.cos(2 * y - shift[1]) + np.cos(3 * z - shift[2]) / 2
-    place, height, count = peaks.highest_peaks(jnp.asarray(field, jnp.float32), 6)
+    place, height, count = HIGHEST_PEAKS(jnp.asarray(field, jnp.float32), 6)
     assert count == 6
     np.testing.assert_allclose(height, 2.5, atol=1e-3)
     phase = np.asarray(place) * 2 * np.pi / grid * np.array([1, 2, 3]) - shift
@@ -265,7 +268,7 @@ def test_peaks_against_a_brute_force_search():
         ]
     )
     maxima = np.argwhere(field > around.max(axis=0))
-    place, height, count = peaks.highest_peaks(jnp.asarray(field), len(maxima))
+    place, height, count = HIGHEST_PEAKS(jnp.asarray(field), len(maxima))
     assert count == len(maxima)
     distance = np.asarray(place)[:, None] - maxima[None]
     distance = np.abs((distance + 4) % 8 - 4).max(axis=-1)
@@ -286,8 +289,8 @@ def test_interpolation_is_exact_for_cubics():
 
 @pytest.fixture(scope="module")
 def resolved_peaks():
-    """Peaks of 24 boxes, the smoothing two cells long: (power, radius, places, heights)."""
-    radius, settings = 4.0, SimulationSettings(grid=64)
+    """Peaks of 24 boxes, the smoothing three cells long: (power, radius, places, heights)."""
+    radius, settings = 4.0, SimulationSettings(grid=96)
     power = power_at(FIDUCIAL)
 
     @jax.jit
@@ -300,7 +303,7 @@ def resolved_peaks():
     return power, jnp.asarray(radius), places, heights
 
 
-@pytest.mark.parametrize("height", [1.5, 2.0, 2.5])
+@pytest.mark.parametrize("height", [1.5, 2.0, 2.5, 3.0])
 def test_abundance_of_peaks_is_that_of_gaussian_statistics(resolved_peaks, height):
     power, radius, _, heights = resolved_peaks
     nu, above = abundance.peak_abundance(power, radius)
@@ -333,7 +336,8 @@ def test_halo_abundance_against_quadrature(parameters):
 
     found = abundance.halo_abundance(power)
     for mass in (1e12, 1e13, 1e14):
-        expected = quad(integrand, np.log(mass), np.log(mass) + 8, limit=500)[0]
+        x = np.linspace(np.log(mass), np.log(mass) + 8, 4001)
+        expected = np.trapezoid(integrand(x), x)
         value = np.exp(np.interp(np.log(mass), found[0], np.log(found[1] + 1e-30)))
         assert value == pytest.approx(expected, rel=0.02)
 
@@ -385,7 +389,8 @@ def test_velocity_dispersion_is_a_few_hundred_km_s(boxes):
 def test_galaxies_trace_matter_with_the_bias_of_their_peaks(boxes):
     """P_gg = b^2 P + 1/n on large scales, b - 1 from how the peaks' number answers a density.
 
-    A long wave delta lowers the threshold by delta: b = 1 - dln n(> nu) / dnu / sigma.
+    A long wave delta lowers the threshold by delta: b = 1 - dln n(> nu) / dnu / sigma. The tenth
+    that is allowed beside the noise is for what is not linear at k < 0.07 h/Mpc.
     """
     power = power_at(FIDUCIAL)
     radius = linear.gaussian_radius(1e13, jnp.asarray(0.3))
@@ -395,37 +400,32 @@ def test_galaxies_trace_matter_with_the_bias_of_their_peaks(boxes):
     bias = 1 - slope / float(linear.gaussian_rms(power, radius))
 
     n = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    n = n[((n**2).sum(axis=1) > 0) & ((n**2).sum(axis=1) <= 4)]
+    n = n[((n**2).sum(axis=1) > 0) & ((n**2).sum(axis=1) <= 2)]
     phase = 2 * np.pi / BOX * np.einsum("bnd,md->bnm", boxes.position, n)
     modes = np.abs(np.exp(-1j * phase).sum(axis=1)) ** 2 / 128  # n P_gg + 1
     k = 2 * np.pi / BOX * np.sqrt((n**2).sum(axis=1))
     ratio = (modes - 1) * BOX**3 / 128 / power_in_float64(k, *FIDUCIAL)
     per_box = ratio.mean(axis=1)
     error = per_box.std() / np.sqrt(len(per_box))
-    print(bias, np.sqrt(per_box.mean()), error)
     assert per_box.mean() == pytest.approx(bias**2, abs=3 * error + 0.1 * bias**2)
 
 
 def test_same_key_same_numbers_and_boxes_do_not_depend_on_their_number():
     parameters = sobol_parameters(11, 3)
-    settings = SimulationSettings(points=32)
-    whole = simulate(jax.random.key(7), parameters, settings)
-    again = simulate(jax.random.key(7), parameters, settings)
-    part = simulate(jax.random.key(7), parameters[:3], settings)
-    other = simulate(jax.random.key(8), parameters[:3], settings)
+    whole = simulate(jax.random.key(7), parameters)
+    again = simulate(jax.random.key(7), parameters)
+    part = simulate(jax.random.key(7), parameters[:3])
+    other = simulate(jax.random.key(8), parameters[:3])
     for name in ("position", "velocity", "log_mass", "parameters"):
         assert np.array_equal(getattr(whole, name), getattr(again, name))
         assert np.array_equal(getattr(whole, name)[:3], getattr(part, name))
-    assert not np.isin(whole.position, other.position).any()
+    assert not np.isclose(whole.position[:3], other.position).all(axis=-1).any()
     assert len(np.unique(whole.position[:, 0, 0])) == 11
 
 
 def test_progress_is_told():
     told = []
-    settings = SimulationSettings(points=8)
-    simulate(
-        jax.random.key(0), sobol_parameters(9, 0), settings, progress=lambda *a: told.append(a)
-    )
+    simulate(jax.random.key(0), sobol_parameters(9, 0), progress=lambda *a: told.append(a))
     assert told == [(8, 9), (9, 9)]
 
 
@@ -437,12 +437,11 @@ def test_an_interrupt_stops_the_simulation():
         simulate(jax.random.key(0), np.tile(FIDUCIAL, (20_000, 1)), progress=interrupt)
 
 
-def test_second_order_boxes():
-    settings = SimulationSettings(order=2)
-    first = simulate(jax.random.key(2), FIDUCIAL[None])
-    second = simulate(jax.random.key(2), FIDUCIAL[None], settings)
-    assert np.array_equal(first.log_mass, second.log_mass)
-    moved = second.position - first.position
+def test_second_order_boxes(boxes):
+    """The same peaks, moved further by a fraction of the first order's few Mpc/h."""
+    second = simulate(jax.random.key(2), FIDUCIAL[None], SimulationSettings(order=2))
+    np.testing.assert_allclose(boxes.log_mass[:1], second.log_mass, rtol=1e-5)
+    moved = second.position - boxes.position[:1]
     moved -= BOX * np.round(moved / BOX)
     assert 0.1 < moved.std() < 3
 
@@ -478,8 +477,10 @@ def test_sobol_parameters():
         (lambda: simulate(jax.random.key(0), [[0.3, 0.8], [0.01, 0.8]]), ["Omega_m", "row 1"]),
         (lambda: simulate(jax.random.key(0), [[0.3, np.nan]]), ["sigma_8", "row 0"]),
         (
-            lambda: simulate(jax.random.key(0), [[0.3, 0.8]], SimulationSettings(points=5000)),
-            ["5000 galaxies", "box 0", "peaks", "ask for fewer points"],
+            lambda: simulate(
+                jax.random.key(0), [[0.3, 0.8]], SimulationSettings(box_size=32.0, grid=16)
+            ),
+            ["128 galaxies", "box 0", "peaks", "ask for fewer points"],
         ),
         (
             lambda: simulate(jax.random.key(0), [[0.3, 0.8]], SimulationSettings(grid=32)),

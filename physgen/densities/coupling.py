@@ -24,7 +24,7 @@ class Independent:
 
 @dataclass(frozen=True)
 class OptimalTransport:
-    """The points of each base set are permuted to be nearest, in total squared distance, to the data.
+    """Each base set is permuted to the least total squared distance to its data set.
 
     Exact assignment within the set (Jonker-Volgenant, `scipy.optimize.linear_sum_assignment`);
     about 2 ms for 128 points on one core. It straightens the paths: few evaluations suffice.

@@ -9,11 +9,10 @@ on the torus along the minimum image, and the network learns the mean velocity o
 through x_t. Integrating that velocity turns samples of the base into samples of the data.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from physgen.densities.base import Base
@@ -23,6 +22,7 @@ from physgen.density import Density, Shape
 from physgen.geometry import Euclidean, Geometry
 
 
+@runtime_checkable
 class VelocityField(Protocol):
     """What a network must be: v(time, x, context, mask), shape of x, unbatched.
 

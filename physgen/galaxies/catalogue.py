@@ -3,8 +3,9 @@
 The layout is readable with h5py alone. Datasets: `position` (n, N, 3), `mask` (n, N), `parameters`
 (n, p) where p may be 0 and, where they exist, `velocity` (n, N, 3) and `log_mass` (n, N). The
 attribute `unit` of `position`, `velocity` and `log_mass` says theirs. Root attributes: `box_size`
-(absent where the catalogue is not periodic), `parameter_names`, `parameter_units`,
-`kind` = "catalogue", `schema_version`, `physgen_version`.
+(absent where the catalogue is not periodic), `parameter_names`, `parameter_units`, `modelled`
+(generated catalogues: the features that their generator models), `kind` = "catalogue",
+`schema_version`, `physgen_version`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class Catalogue:
     (n, N, 3) or None, log_mass (n, N), log10 of the mass, or None, parameters (n, p) with their
     names and units (none, p = 0, if not given). box_size is the side of the periodic box, or None
     where it is not periodic; positions are then anywhere, else in [0, box_size). Padding (mask
-    False) is set to zero.
+    False) is set to zero. modelled names what the maker of a generated catalogue models
+    ("position", ...): such a catalogue is judged by that alone; None for real ones.
 
     Raises InputError for wrong shapes, an empty catalogue, a box_size that is not positive, and
     galaxies that are not finite or not in the box.
@@ -47,6 +49,7 @@ class Catalogue:
     parameter_names: tuple[str, ...] = ()
     parameter_units: tuple[str, ...] = ()
     box_size: float | None = None
+    modelled: tuple[str, ...] | None = None
     position_unit: str = "Mpc/h"
     velocity_unit: str = "km/s"
     log_mass_unit: str = "log10 Msun/h"
@@ -133,6 +136,10 @@ class Catalogue:
         """How many galaxies each box holds."""
         return self.mask.sum(axis=1)
 
+    def positions_only(self) -> Catalogue:
+        """The same boxes without velocities and masses."""
+        return replace(self, velocity=None, log_mass=None)
+
     def select(self, indices) -> Catalogue:
         """The boxes at `indices` (integers, booleans or a slice) of the first axis."""
         chosen = np.atleast_1d(np.arange(len(self))[indices])
@@ -165,6 +172,8 @@ def write_catalogue(
         write_header(file, "catalogue")
         file.attrs["parameter_names"] = _strings(catalogue.parameter_names)
         file.attrs["parameter_units"] = _strings(catalogue.parameter_units)
+        if catalogue.modelled is not None:
+            file.attrs["modelled"] = _strings(catalogue.modelled)
         if catalogue.box_size is not None:
             file.attrs["box_size"] = catalogue.box_size
         for name in _ARRAYS:

@@ -74,6 +74,7 @@ def generate(
         parameter_names=domain.parameter_names,
         parameter_units=domain.parameter_units,
         box_size=domain.box_size,
+        modelled=("position",),
         position_unit=domain.position_unit,
     )
 

@@ -91,7 +91,7 @@ def _from_hdf5(path):
         fields = _known(found, path)
         for name in ("position", "velocity", "log_mass"):
             if name in datasets and "unit" in datasets[name].attrs:
-                fields[f"{name}_unit"] = str(datasets[name].attrs["unit"])
+                fields[f"{name}_unit"] = _text(datasets[name].attrs["unit"])
     return fields
 
 
@@ -103,15 +103,19 @@ def _known(found, path):
     if arrays["position"].ndim == 2:
         arrays |= {name: arrays[name][None] for name in _GALAXIES if name in arrays}
     fields: dict[str, Any] = dict(arrays)
-    for name in ("parameter_names", "parameter_units"):
+    for name in ("parameter_names", "parameter_units", "modelled"):
         if name in found:
-            fields[name] = tuple(str(entry) for entry in np.ravel(found[name]))
+            fields[name] = tuple(_text(entry) for entry in np.ravel(found[name]))
     if "parameters" in arrays and "parameter_names" not in found:
         columns = arrays["parameters"].shape[-1] if arrays["parameters"].ndim == 2 else 0
         fields["parameter_names"] = tuple(f"parameter_{i}" for i in range(columns))
     if "box_size" in found:
         fields["box_size"] = _box_size(found["box_size"], path)
     return fields
+
+
+def _text(value):
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _box_size(value, path):
@@ -169,8 +173,7 @@ def _read_fits(path):
             warnings.simplefilter("ignore", AstropyWarning)
             for hdu in fits.open(handle, memmap=False):
                 if isinstance(hdu, fits.BinTableHDU):
-                    table = np.asarray(hdu.data)
-                    return {name: table[name] for name in table.dtype.names or ()}
+                    return {name: np.array(hdu.data[name]) for name in hdu.data.names or ()}
     except (OSError, ValueError, TypeError, KeyError, IndexError, fits.VerifyError) as error:
         raise _unreadable(path, "a FITS file", error) from error
     raise InputError(f"{path} holds no binary table: expected one with columns ra, dec, z")

@@ -22,6 +22,8 @@ from physgen.validation import Statistic
 _EDGES = (2.0, 4.0, 6.0, 9.0, 13.0, 18.0, 25.0, 35.0, 50.0)  # for galaxies 25 Mpc/h apart
 _EDGES_SPACING = 25.4
 _SEPARATION_BINS = 16
+_REACH = 2.53  # mean spacings out to which the fraction of pairs is followed
+_OPEN_BINS = 8
 _QUARTILES = (0.25, 0.5, 0.75)
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _FINGERPRINT_BINS = 32
@@ -49,7 +51,8 @@ def choose_settings(catalogue: Catalogue) -> SummarySettings:
     """Bins that suit a catalogue.
 
     In a periodic box: edges from 2 to 50 Mpc/h as they suit galaxies 25 Mpc/h apart, kept where the
-    mean spacing is within a factor of two of that and scaled to it elsewhere, up to half the box.
+    mean spacing is within a factor of two of that and scaled to it elsewhere, up to half the box;
+    separations up to two and a half spacings.
     In open space: eighths of the catalogue's own pair separations and radii.
 
     Raises InputError where no cloud has two galaxies.
@@ -62,17 +65,17 @@ def choose_settings(catalogue: Catalogue) -> SummarySettings:
     neighbours = tuple(k for k in (1, 2, 4, 8) if np.mean(counts > k) >= 0.5)
     if catalogue.box_size is None:
         separations, radii = _open_space_sample(catalogue)
-        edges = _eighths(separations)
-        return SummarySettings(edges, edges, _eighths(radii), neighbours)
+        edges = _quantile_edges(separations, _OPEN_BINS)
+        return SummarySettings(edges, edges, _quantile_edges(radii, _OPEN_BINS), neighbours)
     half = catalogue.box_size / 2
-    ratio = catalogue.box_size / np.mean(counts) ** (1 / 3) / _EDGES_SPACING
-    scale = 1.0 if 0.5 <= ratio <= 2 else ratio
+    spacing = catalogue.box_size / float(np.mean(counts)) ** (1 / 3)
+    scale = spacing / _EDGES_SPACING
+    scale = 1.0 if 0.5 <= scale <= 2 else scale
     edges = tuple(e for e in (float(f"{scale * e:.2g}") for e in _EDGES) if e <= half)
     if len(edges) < 3:
         edges = tuple(np.linspace(0, half, 5).tolist())
-    return SummarySettings(
-        edges, tuple(np.linspace(0, half, _SEPARATION_BINS + 1).tolist()), None, neighbours
-    )
+    separations = np.linspace(0, min(half, _REACH * spacing), _SEPARATION_BINS + 1)
+    return SummarySettings(edges, tuple(separations.tolist()), None, neighbours)
 
 
 def summaries(catalogue: Catalogue, settings: SummarySettings | None = None) -> list[Statistic]:
@@ -154,8 +157,7 @@ def fingerprints(catalogue: Catalogue, like: Catalogue) -> Float[np.ndarray, "n 
     neighbours = choose_settings(like).neighbours
     if box_size is None:
         separations, _ = _open_space_sample(like)
-        shares = np.linspace(0, 1, _FINGERPRINT_BINS + 1)
-        edges = np.unique(np.concatenate([[0.0], np.quantile(separations, shares)]))
+        edges = np.array(_quantile_edges(separations, _FINGERPRINT_BINS))
     else:
         volume = _FINGERPRINT_NEIGHBOURS * box_size**3 / np.mean(like.counts)
         reach = min(box_size / 2, (3 * volume / (4 * np.pi)) ** (1 / 3))
@@ -243,7 +245,8 @@ def _open_space_sample(catalogue):
     return separations, np.linalg.norm(np.concatenate(clouds), axis=1)
 
 
-def _eighths(values):
-    """Edges of eight bins with as many values each, the first from zero, to three digits."""
-    edges = [0.0, *np.quantile(values, np.arange(1, 8) / 8), 1.01 * values.max()]
+def _quantile_edges(values, bins):
+    """Edges of bins with about as many values each, the first from zero, to three digits."""
+    inner = np.quantile(values, np.arange(1, bins) / bins)
+    edges = [0.0, *inner, 1.01 * values.max()]
     return tuple(np.unique([float(f"{e:.3g}") for e in edges]).tolist())

@@ -29,7 +29,9 @@ class TrainingSettings:
     schedule: FitSettings = FitSettings(
         batch_size=16, minutes=30.0, validate_every=500, patience=10
     )
-    optimizer: OptimizerSettings = OptimizerSettings(learning_rate=2e-3)
+    optimizer: OptimizerSettings = OptimizerSettings(
+        learning_rate=1.5e-3, clip_norm=0.1, second_moment_decay=0.99
+    )
     held_out: float = 0.05
     microbatch: int | None = 4
 
@@ -123,7 +125,7 @@ def train_emulator(
 def _domain(catalogue: Catalogue) -> Domain:
     if catalogue.counts.max() < 2:
         raise InputError(
-            f"expected at least 2 galaxies in a box, got no box with more than one; "
+            "expected at least 2 galaxies in a box, got no box with more than one; "
             "the structure of a point cloud is in its pairs: check that galaxies share a box"
         )
     parameters = np.asarray(catalogue.parameters, np.float64)

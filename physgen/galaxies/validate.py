@@ -30,9 +30,14 @@ def validate_catalogues(
     `physgen.validation.validate` for `alpha`, `tolerance`, `draws` and `seed`. `settings` are the
     bins, by default `choose_settings(held_out)`.
 
+    Where the maker of `generated` models positions alone (`Catalogue.modelled`), the velocities and
+    masses of the others are left aside.
+
     Raises InputError where the catalogues differ in box, units, features or parameters, or hold
     too few galaxies.
     """
+    if generated.modelled == ("position",):
+        generated, held_out = generated.positions_only(), held_out.positions_only()
     _check(generated, held_out, "held-out")
     if train is not None:
         _check(generated, train, "training", features=False)
@@ -87,7 +92,7 @@ def _check(generated: Catalogue, other: Catalogue, name: str, features: bool = T
             owner, lacking = ("generated", name) if have[0] else (name, "generated")
             raise InputError(
                 f"the {owner} catalogue has {feature} and the {lacking} catalogue has not: "
-                "compare catalogues with the same features"
+                "compare catalogues with the same features, or positions only"
             )
         unit = f"{feature}_unit"
         if have[0] and getattr(generated, unit) != getattr(other, unit):

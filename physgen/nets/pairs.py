@@ -99,10 +99,10 @@ class PairNetwork(nnx.Module):
 
     def _radial_basis(self, x: Array) -> tuple[Float[Array, "r n n"], Float[Array, "n n"]]:
         squared = self.geometry.squared_distances(x) + (self.settings.shortest / 4) ** 2
-        # Without the barrier XLA fuses the logarithm into the basis and takes it once a function.
+        # Without the barriers XLA recomputes logarithm and basis wherever they are used.
         log_distance = jax.lax.optimization_barrier(0.5 * jnp.log(squared))
-        basis = jax.lax.optimization_barrier(radial_basis(log_distance, *self._log_range, self.settings.radial))
-        return basis, jax.lax.rsqrt(squared)
+        basis = radial_basis(log_distance, *self._log_range, self.settings.radial)
+        return jax.lax.optimization_barrier(basis), jax.lax.rsqrt(squared)
 
 
 _TIME_FEATURES = 16
@@ -179,5 +179,6 @@ class _PairLayer(nnx.Module):
             jnp.sum(vectors * vectors, axis=-1),
             jnp.sum(vectors * mixed, axis=-1),
         ]
-        messages = [attended.reshape(n, -1), filtered.reshape(n, -1)]
-        return h + self.update(jnp.concatenate(messages + invariants, axis=-1)), vectors
+        messages = [attended.reshape(n, -1), filtered.reshape(n, -1), *invariants]
+        # Sums over neighbours are large in clusters: asinh keeps them linear near zero and tame.
+        return h + self.update(jnp.arcsinh(jnp.concatenate(messages, axis=-1))), vectors

@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 from physgen.errors import InputError
+from physgen.stats.points import Numbers
 
 
 def over_clouds(
     statistic: Callable[..., Float[np.ndarray, " p"]],
-    mask: ArrayLike,
-    *arrays: ArrayLike,
+    mask: Numbers,
+    *arrays: Numbers,
     minimum: int = 2,
 ) -> Float[np.ndarray, "n p"]:
     """Stack `statistic(*(array[i][mask[i]] for array in arrays))` over the n clouds, (n, p).

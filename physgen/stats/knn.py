@@ -4,20 +4,19 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 from scipy.special import gammainc
 
 from physgen.errors import InputError
-from physgen.stats.points import as_box, as_points
+from physgen.stats.points import Numbers, as_box, as_points
 
 
 def knn_distances(
-    positions: ArrayLike,
+    positions: Numbers,
     k: int | Sequence[int],
     *,
-    box_size: float | ArrayLike | None = None,
-    queries: ArrayLike | None = None,
+    box_size: Numbers | None = None,
+    queries: Numbers | None = None,
 ) -> Float[np.ndarray, "M K"]:
     """Distance to the k-th nearest point of `positions`, (M, len(k)), in the unit of positions.
 
@@ -44,7 +43,7 @@ def knn_distances(
     return distances.reshape(len(where), -1)[:, orders + own - 1]
 
 
-def poisson_knn_cdf(k: int, r: ArrayLike, density: float) -> Float[np.ndarray, " R"]:
+def poisson_knn_cdf(k: int, r: Numbers, density: float) -> Float[np.ndarray, " R"]:
     """P(distance to the k-th nearest point <= r) for a Poisson process.
 
     1 - sum_{i<k} l^i exp(-l) / i! with l = density 4 pi r^3 / 3 (Banerjee & Abel 2021, eq. 2). The

@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
 from physgen.errors import InputError
 from physgen.stats.points import (
     Box,
+    Numbers,
     Points,
     as_box,
     as_edges,
@@ -25,13 +25,13 @@ _THREADS = min(4, os.cpu_count() or 1)
 
 
 def pair_counts(
-    positions: ArrayLike,
-    edges: ArrayLike,
+    positions: Numbers,
+    edges: Numbers,
     *,
-    box_size: float | ArrayLike | None = None,
-    weights: ArrayLike | None = None,
-    other: ArrayLike | None = None,
-    other_weights: ArrayLike | None = None,
+    box_size: Numbers | None = None,
+    weights: Numbers | None = None,
+    other: Numbers | None = None,
+    other_weights: Numbers | None = None,
 ) -> Int[np.ndarray, " b"] | Float[np.ndarray, " b"]:
     """Ordered pairs with lo < separation <= hi in each bin, exact in float64.
 
@@ -65,10 +65,10 @@ def pair_counts(
 
 
 def two_point_correlation(
-    positions: ArrayLike,
-    edges: ArrayLike,
+    positions: Numbers,
+    edges: Numbers,
     *,
-    box_size: float | ArrayLike,
+    box_size: Numbers | None,
 ) -> Float[np.ndarray, " b"]:
     """xi(r) = DD / RR - 1 of points in a periodic box, (b,), dimensionless.
 
@@ -88,10 +88,10 @@ def two_point_correlation(
 
 
 def pair_separation_histogram(
-    positions: ArrayLike,
-    edges: ArrayLike,
+    positions: Numbers,
+    edges: Numbers,
     *,
-    box_size: float | ArrayLike | None = None,
+    box_size: Numbers | None = None,
 ) -> Float[np.ndarray, " b"]:
     """The fraction of all pairs that fall in each bin of separation, (b,).
 
@@ -101,7 +101,7 @@ def pair_separation_histogram(
     return pair_counts(positions, edges, box_size=box_size) / (n * (n - 1.0))
 
 
-def spherical_shell_volumes(edges: ArrayLike) -> Float[np.ndarray, " b"]:
+def spherical_shell_volumes(edges: Numbers) -> Float[np.ndarray, " b"]:
     """Volumes (b,) of the shells between the radii `edges` (b + 1,), in their unit cubed."""
     return 4 / 3 * np.pi * np.diff(as_edges(edges) ** 3)
 

@@ -1,5 +1,8 @@
 """What every statistic of points asks of its input: points, bin edges, a periodic box."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
@@ -7,13 +10,14 @@ from scipy.spatial import KDTree
 
 from physgen.errors import InputError
 
+Numbers = ArrayLike | Sequence[Any] | float | int  # what NumPy can make an array of
 Points = Float[np.ndarray, "N 3"]
 Box = Float[np.ndarray, "3"]
 
 _ROUNDING = 1e-6  # how far above half a box an edge may be, relatively: float32 rounding
 
 
-def as_box(box_size: float | ArrayLike | None) -> Box | None:
+def as_box(box_size: Numbers | None) -> Box | None:
     """The three sides of the periodic box, float64, or None for open space."""
     if box_size is None:
         return None
@@ -30,7 +34,7 @@ def as_box(box_size: float | ArrayLike | None) -> Box | None:
 
 
 def as_points(
-    positions: ArrayLike, box: Box | None, *, minimum: int = 1, name: str = "positions"
+    positions: Numbers, box: Box | None, *, minimum: int = 1, name: str = "positions"
 ) -> Points:
     """Checked float64 points (N, 3); in a periodic box in [0, L), a point at L itself moved to 0.
 
@@ -55,7 +59,7 @@ def as_points(
     return np.where(points >= box, 0.0, points)
 
 
-def as_rows(vectors: ArrayLike, name: str) -> Points:
+def as_rows(vectors: Numbers, name: str) -> Points:
     """Checked finite float64 vectors (N, 3)."""
     rows = np.asarray(vectors)
     if rows.ndim != 2 or rows.shape[1] != 3:
@@ -75,7 +79,7 @@ def as_rows(vectors: ArrayLike, name: str) -> Points:
     return rows
 
 
-def as_weights(weights: ArrayLike, count: int, name: str) -> Float[np.ndarray, " N"]:
+def as_weights(weights: Numbers, count: int, name: str) -> Float[np.ndarray, " N"]:
     """Checked finite float64 weights (N,), one for each point."""
     checked = np.asarray(weights, dtype=np.float64)
     if checked.shape != (count,):
@@ -87,7 +91,7 @@ def as_weights(weights: ArrayLike, count: int, name: str) -> Float[np.ndarray, "
     return checked
 
 
-def as_edges(edges: ArrayLike, box: Box | None = None) -> Float[np.ndarray, " b1"]:
+def as_edges(edges: Numbers, box: Box | None = None) -> Float[np.ndarray, " b1"]:
     """Checked float64 bin edges (b + 1,): finite, not negative, strictly increasing.
 
     In a periodic box the last edge is at most half the smallest side: beyond it a shell is cut by

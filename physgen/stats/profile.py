@@ -2,18 +2,17 @@
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 from physgen.errors import InputError
 from physgen.stats.pairs import spherical_shell_volumes
-from physgen.stats.points import as_edges, as_rows
+from physgen.stats.points import Numbers, as_edges, as_rows
 
 
 def radial_profile(
-    positions: ArrayLike,
-    edges: ArrayLike,
+    positions: Numbers,
+    edges: Numbers,
     *,
-    centre: ArrayLike = (0.0, 0.0, 0.0),
+    centre: Numbers = (0.0, 0.0, 0.0),
 ) -> Float[np.ndarray, " b"]:
     """Number density (b,) in spherical shells around `centre`, in points per unit volume.
 

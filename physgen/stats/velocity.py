@@ -2,21 +2,20 @@
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
 from physgen.errors import InputError
-from physgen.stats.points import as_box, as_edges, as_points, as_rows, spatial_blocks
+from physgen.stats.points import Numbers, as_box, as_edges, as_points, as_rows, spatial_blocks
 
 _BLOCK_SIZE = 1024  # points; a pair of blocks holds at most a million pairs
 
 
 def mean_relative_velocity(
-    positions: ArrayLike,
-    velocities: ArrayLike,
-    edges: ArrayLike,
+    positions: Numbers,
+    velocities: Numbers,
+    edges: Numbers,
     *,
-    box_size: float | ArrayLike | None = None,
+    box_size: Numbers | None = None,
 ) -> Float[np.ndarray, " b"]:
     """v12(r) = < (v_i - v_j) . r_hat_ij > over pairs with lo < separation <= hi, (b,).
 

@@ -14,14 +14,15 @@ import numpy as np
 from physgen.errors import InputError
 from physgen.io import (
     atomic_path,
-    json_attribute,
     open_hdf5,
     read_header,
+    read_json,
     read_tree,
     require_writable,
     subgroup,
     to_json,
     write_header,
+    write_json,
     write_tree,
 )
 from physgen.train.settings import FitSettings
@@ -119,8 +120,8 @@ class Checkpoint:
         del counters["history"]
         with atomic_path(self.path, overwrite=True) as name, h5py.File(name, "w") as file:
             write_header(file, KIND)
-            file.attrs["made_with"] = to_json(self._made_with)
-            file.attrs["record"] = to_json(counters)
+            write_json(file, "made_with", self._made_with)
+            write_json(file, "record", counters)
             write_tree(file.create_group("history"), record.arrays())
             write_tree(file.create_group("state"), state)
             if best is not None:
@@ -133,8 +134,8 @@ class Checkpoint:
             header = read_header(file)
             if header.kind != KIND:
                 raise InputError(f"{self.path} holds a {header.kind}: expected a checkpoint")
-            _require_equal(self.path, json_attribute(file, "made_with"), self._made_with)
-            counters = json_attribute(file, "record")
+            _require_equal(self.path, read_json(file, "made_with"), self._made_with)
+            counters = read_json(file, "record")
             history = {k: np.asarray(v).tolist() for k, v in subgroup(file, "history").items()}
             state = read_tree(subgroup(file, "state"), like)
             best = read_tree(subgroup(file, "best"), like) if "best" in file else None

@@ -22,6 +22,7 @@ class OptimizerSettings:
     learning_rate: the peak, reached after warmup_fraction of the steps and decayed to zero.
     weight_decay: applied to matrices only, not to biases and scales.
     clip_norm: the largest global norm of a gradient.
+    second_moment_decay: of Adam's running mean of squared gradients (beta_2).
     ema_decay: of the running average of the parameters; 0 averages nothing.
     """
 
@@ -30,6 +31,7 @@ class OptimizerSettings:
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     ema_decay: float = 0.999
+    second_moment_decay: float = 0.999
 
     def __post_init__(self) -> None:
         if self.learning_rate <= 0 or self.clip_norm <= 0:
@@ -37,11 +39,9 @@ class OptimizerSettings:
                 "learning_rate and clip_norm must be positive, got "
                 f"{self.learning_rate} and {self.clip_norm}"
             )
-        if not (0 <= self.warmup_fraction < 1 and 0 <= self.ema_decay < 1):
-            raise InputError(
-                "warmup_fraction and ema_decay must lie in [0, 1), got "
-                f"{self.warmup_fraction} and {self.ema_decay}"
-            )
+        for name in ("warmup_fraction", "ema_decay", "second_moment_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if self.weight_decay < 0:
             raise InputError(f"weight_decay must not be negative, got {self.weight_decay}")
 
@@ -83,7 +83,7 @@ def gradient_step(
     """
     optimizer = optax.chain(
         optax.clip_by_global_norm(settings.clip_norm),
-        optax.scale_by_adam(),
+        optax.scale_by_adam(b2=settings.second_moment_decay),
         optax.add_decayed_weights(
             settings.weight_decay, lambda params: jax.tree.map(lambda p: p.ndim > 1, params)
         ),
@@ -92,7 +92,8 @@ def gradient_step(
     def loss_and_info(params, key, batch):
         value = loss(params, key, batch)
         value, info = value if isinstance(value, tuple) else (value, {})
-        return value, dict(info if isinstance(info, Mapping) else info._asdict())
+        info = info if isinstance(info, Mapping) else info._asdict()
+        return value, {name: jnp.asarray(scalar) for name, scalar in info.items()}
 
     def value_and_gradient(params: Any, key: Array, batch: Any):
         function = jax.value_and_grad(loss_and_info, has_aux=True)
@@ -132,7 +133,7 @@ def gradient_step(
         ema = jax.tree.map(lambda a, p: (p + decay * (a - p)).astype(p.dtype), state.ema, params)
         info |= {
             "loss": value,
-            "gradient_norm": optax.global_norm(gradient),
+            "gradient_norm": optax.tree.norm(gradient),
             "learning_rate": rate,
         }
         return TrainState(params, moments, ema, state.step + 1, state.total_steps), info
@@ -152,5 +153,5 @@ def learning_rate(
     """Linear warm-up to the peak, then half a cosine down to zero at `total_steps`."""
     warmup = settings.warmup_fraction * total_steps
     rise = (step + 1) / jnp.maximum(warmup, 1)
-    fall = jnp.clip((step - warmup) / jnp.maximum(total_steps - warmup, 1), 0, 1)
+    fall = jnp.clip((step - warmup) / (total_steps - warmup), 0, 1)
     return settings.learning_rate * jnp.minimum(rise, 1) * (1 + jnp.cos(jnp.pi * fall)) / 2

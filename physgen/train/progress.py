@@ -4,7 +4,7 @@ import math
 import sys
 import time
 from dataclasses import dataclass
-from typing import Protocol, TextIO, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,17 @@ class Status:
     loss: float
     validation_loss: float | None
     finished: bool
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """As much of a text file as a progress line needs."""
+
+    def write(self, text: str, /) -> int: ...
+
+    def flush(self) -> None: ...
+
+    def isatty(self) -> bool: ...
 
 
 @runtime_checkable
@@ -45,7 +56,7 @@ class ProgressLine:
     """
 
     def __init__(
-        self, stream: TextIO | None = None, interval: float = 10.0, smoothing: float = 0.9
+        self, stream: Stream | None = None, interval: float = 10.0, smoothing: float = 0.9
     ):
         self._stream = sys.stderr if stream is None else stream
         self._terminal = self._stream.isatty()

@@ -62,7 +62,7 @@ def moments(
     return n, mean, scatter
 
 
-def rms_and_max(z: Sequence[Float[np.ndarray, " p"]]) -> tuple[float, float]:
+def rms_and_max(z: Sequence[Float[np.ndarray, "..."]]) -> tuple[float, float]:
     """Root mean square and maximum of |z| over the bins of all groups, NaN left out."""
     size = np.abs(np.concatenate(list(z)))
     size = size[~np.isnan(size)]

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int
 
 from physgen.plots import CaptionedFigure, Curves, Strip, curves, nearest_distances, z_strips
 from physgen.validation.compare import rms_and_max
@@ -36,10 +35,10 @@ def report_figures(report: Report) -> list[CaptionedFigure]:
     return figures
 
 
-def evenly_spaced(report: Report, most: int) -> Int[np.ndarray, " g"]:
+def evenly_spaced(report: Report, most: int) -> list[int]:
     """Indices of at most `most` groups of a report, spread evenly."""
     count = len(report.groups)
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
+    return sorted(set(np.linspace(0, count - 1, min(count, most)).astype(int).tolist()))
 
 
 def group_title(report: Report, group: int) -> str:
@@ -51,7 +50,7 @@ def group_title(report: Report, group: int) -> str:
 def _strips(report: Report, results: Sequence[StatisticResult]) -> CaptionedFigure:
     z = [np.stack([np.where(r.tested, c.z, np.nan) for c in r.comparisons]) for r in results]
     size = np.array([rms_and_max(rows)[0] for rows in zip(*z, strict=True)])
-    worst = np.sort(np.argsort(-size, kind="stable")[:_ROWS])
+    worst = sorted(np.argsort(-size, kind="stable")[:_ROWS].tolist())
     which = (
         f" Shown are the {len(worst)} parameter sets of {len(size)} that differ most."
         if len(worst) < len(size)
@@ -75,7 +74,7 @@ def _strips(report: Report, results: Sequence[StatisticResult]) -> CaptionedFigu
     )
 
 
-def _curves(report: Report, result: StatisticResult, shown: np.ndarray) -> CaptionedFigure:
+def _curves(report: Report, result: StatisticResult, shown: Sequence[int]) -> CaptionedFigure:
     statistic, count = result.statistic, len(report.groups)
     panels = [
         Curves(

@@ -30,7 +30,7 @@ def write_report(
     missing or not writable.
     """
     folder = Path(folder)
-    _check(folder, overwrite)
+    require_free(folder, overwrite)
     new = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:12]}"
     new.mkdir()
     try:
@@ -47,7 +47,8 @@ def write_report(
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _check(folder, overwrite):
+def require_free(folder: Path, overwrite: bool) -> None:
+    """InputError unless a report can be written to `folder`."""
     if not folder.name:
         raise InputError(f"expected the name of a folder for the report, got {str(folder)!r}")
     if not folder.parent.is_dir():

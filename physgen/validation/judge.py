@@ -38,7 +38,8 @@ def validate(
     `real` and `generated` are the same statistics in the same bins, of n and m boxes. Boxes are
     compared with boxes of equal parameters (`match_groups`). Each statistic gets two permutation
     tests with `draws` relabellings, of means and of scatter; Holm's correction over all tests keeps
-    the chance of any false alarm at `alpha`. A mean that is off by `tolerance` of a single box's
+    the chance of any false alarm at `alpha`. Copying, if `memorisation` is given, is a question of its
+    own, at the same level; a box that is the same as a training box needs no test. A mean that is off by `tolerance` of a single box's
     scatter or more makes the ensemble fake. `seed` fixes the relabellings and the floor's splits.
 
     Raises InputError for statistics or parameters that do not fit each other, and fewer than two
@@ -68,16 +69,13 @@ def validate(
     ]
     varied = [not np.isnan(r.rms_z) for r in results]
     p_values = [t.p_value for r in compress(results, varied) for t in (r.mean_test, r.spread_test)]
-    if memorisation is not None:
-        p_values.append(memorisation.p_value)
     adjusted = iter(holm(p_values))
     results = [
         _with_findings(r, next(adjusted), next(adjusted), grouping.groups, names, alpha) if v else r
         for r, v in zip(results, varied, strict=True)
     ]
-    memorisation_p = None if memorisation is None else float(next(adjusted))
     copied = None
-    if memorisation is not None and memorisation_p is not None and memorisation_p < alpha:
+    if memorisation is not None and (memorisation.identical or memorisation.p_value < alpha):
         copied = _copied(memorisation)
     findings = [finding for result in results for finding in result.findings]
     result = grade(findings, copied is not None, tolerance)
@@ -90,13 +88,19 @@ def validate(
         boxes += f" at {len(grouping.groups)} parameter sets"
     return Report(
         result,
-        headline(result, findings, largest, boxes),
+        headline(
+            result,
+            findings,
+            copied=copied is not None,
+            max_z=largest,
+            tolerance=tolerance,
+            boxes=boxes,
+        ),
         tuple(results),
         grouping.groups,
         grouping.pooled,
         names,
         memorisation,
-        memorisation_p,
         copied,
         grouping.notes + _notes(results, memorisation, draws, len(p_values), alpha),
         alpha,
@@ -127,18 +131,23 @@ def _check(real, generated, n, m):
 
 
 def _judge(real, generated, groups, labels, alpha, rng):
-    comparisons, t, spread, shares = [], [], [], []
+    comparisons, t, spread, enough = [], [], [], []
     for group, label in zip(groups, labels, strict=True):
         r, g = real.values[group.real], generated.values[group.generated]
         both = np.concatenate([r, g])
-        comparisons.append(compare(r, g))
-        shares.append(np.isfinite(both).mean(axis=0))
+        comparison = compare(r, g)
+        comparisons.append(comparison)
+        enough.append(
+            (np.isfinite(both).mean(axis=0) >= _SMALLEST_SHARE)
+            & np.isfinite(comparison.error_real)
+            & np.isfinite(comparison.error_generated)
+        )
         scores = two_sample_scores(both, label)
         t.append(scores[0])
         spread.append(scores[1])
-    tested = np.min(shares, axis=0) >= _SMALLEST_SHARE
+    tested = np.all(enough, axis=0)
     rms, largest = rms_and_max([c.z[tested] for c in comparisons])
-    noise = [c.noise[tested & ~np.isnan(c.z)] for c in comparisons]
+    noise = [np.where(tested & ~np.isnan(c.z), c.noise, np.nan) for c in comparisons]
     floor_rms, floor_max = floor(real.values, groups, tested, rng)
     return StatisticResult(
         real,
@@ -167,10 +176,10 @@ def _with_findings(result, p_mean, p_spread, groups, names, alpha):
 
 
 def _copied(memorisation):
-    count = len(memorisation.generated_distance)
     return (
-        f"copies: {memorisation.copies} of {count} generated boxes are nearer to a training box "
-        f"than any held-out box is (Mann-Whitney z {memorisation.z:.1f})"
+        f"copies: {memorisation.copies} of {memorisation.compared} generated boxes are nearer to a "
+        f"training box than any held-out box is, {memorisation.identical} the same as one "
+        f"(Mann-Whitney z {memorisation.z:.1f})"
     )
 
 

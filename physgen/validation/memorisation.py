@@ -12,7 +12,7 @@ from physgen.errors import InputError
 from physgen.validation.groups import Group
 
 _CHUNK = 512  # samples whose distances to all training samples are held at a time
-_IDENTICAL = 1e-4  # of the median distance: closer is the same sample up to rounding
+_IDENTICAL = 0.05  # of the median held-out distance: closer is the same sample up to rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,9 +22,10 @@ class Memorisation:
     z is the Mann-Whitney score of Meehan, Chaudhuri & Dasgupta (2020): negative where generated
     samples are nearer to the training set than held-out ones (copying), positive where they are
     further (underfitting); p_rank is its one-sided p-value. `copies` counts the generated samples
-    nearer than the nearest held-out one, p_copies is the chance of so many were both alike. p_value
-    is Bonferroni's of the two. nearest (m,) is the index of the nearest training sample. `leaked`
-    counts held-out samples that are themselves in the training set.
+    nearer than the nearest held-out one, of those that were `compared`; p_copies is the chance of
+    so many were both alike. p_value is Bonferroni's of the two. nearest (m,) is the index of the
+    nearest training sample. `identical` counts the generated, `leaked` the held-out samples that are
+    training samples themselves, up to rounding.
     """
 
     generated_distance: Float[np.ndarray, " m"]
@@ -33,8 +34,10 @@ class Memorisation:
     z: float
     p_rank: float
     copies: int
+    compared: int
     p_copies: float
     p_value: float
+    identical: int
     leaked: int
 
 
@@ -76,6 +79,7 @@ def memorisation_test(
     z = _mann_whitney(pairs)
     copies, p_copies = _copies(pairs)
     p_rank = float(ndtr(z))
+    same = _IDENTICAL * float(np.median(near_held_out))
     return Memorisation(
         near_generated,
         near_held_out,
@@ -83,9 +87,11 @@ def memorisation_test(
         z,
         p_rank,
         copies,
+        sum(len(generated) for generated, _ in pairs),
         p_copies,
         min(1.0, 2 * min(p_rank, p_copies)),
-        int(np.sum(near_held_out <= _IDENTICAL * np.median(near_held_out))),
+        int(np.sum(near_generated <= same)),
+        int(np.sum(near_held_out <= same)),
     )
 
 

@@ -90,8 +90,8 @@ def _row(result: StatisticResult, alpha):
     cells = [f"<td>{cell}</td>" for cell in cells]
     for test in (result.mean_test, result.spread_test):
         bad = ' class="bad"' if test.p_adjusted < alpha else ""
-        p_values = (_number(p, 3) for p in (test.p_value, test.p_adjusted))
-        cells += [f"<td{bad}>{p}</td>" for p in p_values]
+        p_value = np.nan if np.isnan(test.p_adjusted) else test.p_value
+        cells += [f"<td{bad}>{_number(p, 3)}</td>" for p in (p_value, test.p_adjusted)]
     return f"<tr><td>{escape(result.statistic.name)}</td>{''.join(cells)}</tr>"
 
 
@@ -100,10 +100,11 @@ def _memorisation(report):
     if found is None:
         return "<h2>Memorisation</h2><p>Not tested: give the training boxes to compare with.</p>"
     return (
-        f"<h2>Memorisation</h2><p>{found.copies} of {len(found.generated_distance)} generated "
+        f"<h2>Memorisation</h2><p>{found.copies} of {found.compared} generated "
         f"boxes are nearer to a training box than any held-out box is (p = {found.p_copies:.3f}). "
         f"Mann-Whitney z of the distances: {found.z:.2f} (negative: nearer than held-out boxes; "
-        f"p = {found.p_rank:.3f}). Both, corrected for all tests: p = {report.memorisation_p:.3f}. "
+        f"p = {found.p_rank:.3f}). Both together: p = {found.p_value:.3f}. {found.identical} are the same "
+        "as a training box. "
         "Moved, mirrored, rotated and reordered copies count as copies.</p>"
     )
 

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 _CHUNK = 128  # labellings at a time
 _ROUNDING = 1e-12  # scatter relative to the mean, and variance of scaled values, that is rounding
+_TIE_BREAK = 1e-9
 _SOFTENING = 1e-2  # added to variances, of values scaled to one, before their ratio is taken
 
 
@@ -83,16 +84,18 @@ def permutation_test(
     """Test the scores of all groups together; row 0 is the observed labelling.
 
     Each p-value is (number of labellings at least as extreme, the observed one among them) / B.
-    p_value is the rank of the smaller of the two p-values among its own permutation distribution
-    (Westfall & Young 1993), so it is valid without a correction for having looked twice.
+    p_value is the rank of the smaller of the two p-values, ties broken by the other, in its own
+    permutation distribution (Westfall & Young 1993), so that it is valid without a correction for
+    having looked twice.
     """
     size = np.abs(np.concatenate(list(scores), axis=1))
     largest = size.max(axis=1, initial=0)
     p_max = _upper_ranks(largest)
     p_mean_square = _upper_ranks(np.mean(size**2, axis=1) if size.shape[1] else largest)
-    smaller = np.minimum(p_max, p_mean_square)
+    smaller, larger = np.minimum(p_max, p_mean_square), np.maximum(p_max, p_mean_square)
+    extreme = smaller + _TIE_BREAK * larger
     return PermutationResult(
-        float(np.mean(smaller <= smaller[0])),
+        float(np.mean(extreme <= extreme[0])),
         float(p_max[0]),
         float(p_mean_square[0]),
         tuple(score[0] for score in scores),

@@ -52,7 +52,6 @@ class Report:
     pooled: bool
     parameter_names: tuple[str, ...]
     memorisation: Memorisation | None
-    memorisation_p: float | None
     copied: str | None
     notes: tuple[str, ...]
     alpha: float
@@ -109,11 +108,12 @@ class Report:
                 if self.memorisation is None
                 else {
                     "copies": self.memorisation.copies,
-                    "generated_boxes": len(self.memorisation.generated_distance),
+                    "generated_boxes": self.memorisation.compared,
                     "p_copies": self.memorisation.p_copies,
                     "mann_whitney_z": self.memorisation.z,
                     "p_rank": self.memorisation.p_rank,
-                    "p_adjusted": self.memorisation_p,
+                    "p": self.memorisation.p_value,
+                    "identical": self.memorisation.identical,
                     "held_out_boxes_in_training_set": self.memorisation.leaked,
                     "nearest_training_box": self.memorisation.nearest,
                 },

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from physgen.errors import InputError
 
@@ -24,8 +24,8 @@ class Statistic:
     unit: str
     bin_label: str
     bin_unit: str
-    values: Float[np.ndarray, "n p"]
-    edges: Float[np.ndarray, " p1"] | None = None
+    values: np.ndarray
+    edges: np.ndarray | None = None
     bin_names: tuple[str, ...] | None = None
 
     def __post_init__(self):

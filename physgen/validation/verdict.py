@@ -100,18 +100,41 @@ def grade(findings: Sequence[Finding], copied: bool, tolerance: float) -> Grade:
     return Grade.DISTINGUISHABLE if findings else Grade.INDISTINGUISHABLE
 
 
-def headline(result: Grade, findings: Sequence[Finding], max_z: float, boxes: str) -> str:
-    """The verdict in one sentence; `boxes` says how many were compared."""
+def headline(
+    result: Grade,
+    findings: Sequence[Finding],
+    *,
+    copied: bool,
+    max_z: float,
+    tolerance: float,
+    boxes: str,
+) -> str:
+    """The verdict in one sentence.
+
+    max_z is the largest finite |z| of all bins, `boxes` says how many boxes were compared.
+    """
+    bias = max((f.size for f in findings if not f.of_spread), default=0.0)
+    factor = max((f.size for f in findings if f.of_spread), default=1.0)
     if result is Grade.INDISTINGUISHABLE:
         return f"indistinguishable at this sample size ({boxes})"
-    if result is Grade.FAKE:
-        return f"fake ({boxes})"
-    if all(f.of_spread for f in findings):
+    if result is Grade.DISTINGUISHABLE and bias > 0:
+        limit = np.ceil(max_z * 100) / 100
+        return (
+            f"distinguishable, but the bias is below {limit:.2f} of a single box's scatter "
+            f"({boxes})"
+        )
+    if result is Grade.DISTINGUISHABLE:
         return f"distinguishable, but by the scatter between boxes only ({boxes})"
-    return (
-        f"distinguishable, but the bias is below {np.ceil(max_z * 100) / 100:.2f} of a single "
-        f"box's scatter ({boxes})"
-    )
+    reasons = []
+    if copied:
+        reasons.append("it repeats training boxes")
+    if np.isinf(bias):
+        reasons.append("the means differ where real boxes do not scatter at all")
+    elif bias >= tolerance:
+        reasons.append(f"the bias is up to {bias:.2f} of a single box's scatter")
+    if factor >= _SPREAD_FACTOR:
+        reasons.append(f"the scatter between boxes is off by a factor of up to {factor:.2g}")
+    return f"fake, {', '.join(reasons)} ({boxes})"
 
 
 def _failing(test, sign):

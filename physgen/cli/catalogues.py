@@ -1,0 +1,172 @@
+"""Commands on catalogues: simulate, validate, stats, info."""
+
+import argparse
+from pathlib import Path
+
+from physgen.cli.options import add_json, add_output, add_seed, progress, tell
+from physgen.errors import InputError
+
+
+def add_commands(commands, galaxies) -> None:
+    """Add the commands to the parsers of `physgen` and `physgen galaxies`."""
+    parser = galaxies.add_parser("simulate", help="make mock galaxies with a fast simulator")
+    parser.add_argument("--n", type=int, default=2000, help="boxes (default 2000)")
+    parser.add_argument("--points", type=int, default=128, help="galaxies a box (default 128)")
+    parser.add_argument("--box", type=float, default=128.0, help="side, Mpc/h (default 128)")
+    parser.add_argument("--grid", type=int, default=64, help="cells a side (default 64)")
+    parser.add_argument("--order", type=int, default=1, choices=(1, 2), help="Zel'dovich or 2LPT")
+    parser.add_argument("--omega-m", type=float, help="one cosmology for all boxes")
+    parser.add_argument("--sigma-8", type=float, help="one cosmology for all boxes")
+    parser.add_argument(
+        "--cosmologies", type=int, metavar="C", help="share the boxes among C cosmologies"
+    )
+    add_seed(parser)
+    add_output(parser, "the catalogue, HDF5")
+    add_json(parser)
+    parser.set_defaults(run=simulate)
+
+    parser = galaxies.add_parser("validate", help="judge generated galaxies against held-out ones")
+    parser.add_argument("generated", type=Path, help="a catalogue")
+    parser.add_argument("--against", type=Path, required=True, help="held-out catalogue")
+    parser.add_argument("--train", type=Path, help="training catalogue, to look for copies")
+    parser.add_argument(
+        "--features",
+        choices=("all", "position"),
+        help="what to judge; position leaves velocities and masses aside",
+    )
+    parser.add_argument("--box", type=float, help="side of the periodic box, if a file lacks it")
+    add_seed(parser)
+    add_output(parser, "folder for report.html and summary.json", required=False)
+    add_json(parser)
+    parser.set_defaults(run=validate)
+
+    parser = commands.add_parser("stats", help="summary statistics of a catalogue")
+    parser.add_argument("catalogue", type=Path, help="HDF5, NPZ, CSV or FITS")
+    parser.add_argument("--box", type=float, help="side of the periodic box, if the file lacks it")
+    parser.add_argument("--omega-m", type=float, default=0.3, help="for redshifts (default 0.3)")
+    parser.add_argument(
+        "--edges", type=float, nargs="+", metavar="R", help="separation bins, in the file's unit"
+    )
+    add_output(parser, "the curves, HDF5; a figure is put beside it", required=False)
+    add_json(parser)
+    parser.set_defaults(run=stats)
+
+    parser = commands.add_parser("info", help="what is in a file")
+    parser.add_argument("file", type=Path)
+    add_json(parser)
+    parser.set_defaults(run=info)
+
+
+def simulate(options: argparse.Namespace) -> None:
+    """physgen galaxies simulate."""
+    import time
+
+    import jax
+    import numpy as np
+
+    from physgen.galaxies.catalogue import write_catalogue
+    from physgen.galaxies.simulate import (
+        SimulationSettings,
+        simulate,
+        sobol_parameters,
+    )
+    from physgen.io import require_writable
+
+    if options.n < 1:
+        raise InputError(f"expected --n of at least 1, got {options.n}")
+    require_writable(options.out, options.force)
+    fixed = options.omega_m, options.sigma_8
+    if (fixed[0] is None) != (fixed[1] is None):
+        raise InputError("expected --omega-m and --sigma-8 together, got one: give both or neither")
+    if fixed[0] is not None:
+        parameters = np.tile(fixed, (options.n, 1))
+    else:
+        each = options.n if options.cosmologies is None else options.cosmologies
+        if each < 1 or options.n % each:
+            raise InputError(
+                f"expected --cosmologies that divides --n {options.n}, got {options.cosmologies}"
+            )
+        parameters = np.repeat(sobol_parameters(each, options.seed), options.n // each, axis=0)
+    settings = SimulationSettings(options.points, options.box, options.grid, options.order)
+    started = time.monotonic()
+    catalogue = simulate(
+        jax.random.key(options.seed), parameters, settings, progress=progress("boxes")
+    )
+    seconds = time.monotonic() - started
+    write_catalogue(options.out, catalogue, overwrite=options.force)
+    tell(
+        options,
+        {
+            "boxes": options.n,
+            "points": options.points,
+            "box_size": options.box,
+            "seconds": seconds,
+            "boxes_per_second": options.n / seconds,
+            "out": options.out,
+        },
+        f"{options.n} boxes of {options.points} galaxies in {seconds:.0f} s -> {options.out}",
+    )
+
+
+def validate(options: argparse.Namespace) -> None:
+    """physgen galaxies validate."""
+    from physgen.galaxies.catalogue import read_catalogue
+    from physgen.galaxies.validate import validate_catalogues
+    from physgen.validation import write_report
+    from physgen.validation.folder import require_free
+
+    if options.out is not None:
+        require_free(options.out, options.force)
+    generated, held_out, train = (
+        None if path is None else read_catalogue(path, box_size=options.box)
+        for path in (options.generated, options.against, options.train)
+    )
+    assert generated is not None and held_out is not None
+    if options.features == "position":
+        generated, held_out = generated.positions_only(), held_out.positions_only()
+    report, figures = validate_catalogues(generated, held_out, train, seed=options.seed)
+    text = report.verdict
+    if options.out is not None:
+        write_report(options.out, report, figures, overwrite=options.force)
+        text += f"\n-> {options.out / 'report.html'}"
+    tell(options, report.to_dict(), text)
+
+
+def stats(options: argparse.Namespace) -> None:
+    """physgen stats."""
+    from physgen.galaxies.catalogue import read_catalogue
+    from physgen.galaxies.measure import measure, write_measurement
+
+    catalogue = read_catalogue(options.catalogue, box_size=options.box, omega_m=options.omega_m)
+    measurement = measure(catalogue, edges=options.edges)
+    text = measurement.table()
+    if options.out is not None:
+        figure = write_measurement(options.out, measurement, overwrite=options.force)
+        text += f"\n-> {options.out}, {figure}"
+    tell(options, measurement.to_dict(), text)
+
+
+def info(options: argparse.Namespace) -> None:
+    """physgen info."""
+    import h5py
+
+    from physgen.galaxies.catalogue import read_catalogue
+    from physgen.io import describe
+
+    suffix = options.file.suffix
+    if options.file.is_file() and not h5py.is_hdf5(options.file) and suffix not in (".h5", ".hdf5"):
+        catalogue = read_catalogue(options.file)
+        facts = {
+            "kind": "catalogue",
+            "boxes": len(catalogue),
+            "galaxies": int(catalogue.counts.sum()),
+            "galaxies a box": f"{catalogue.counts.min()} to {catalogue.counts.max()}",
+            "position unit": catalogue.position_unit,
+            "box_size": catalogue.box_size,
+            "parameters": list(catalogue.parameter_names),
+            "velocity": catalogue.velocity is not None,
+            "log_mass": catalogue.log_mass is not None,
+        }
+    else:
+        facts = describe(options.file)
+    tell(options, facts, "\n".join(f"{name}: {value}" for name, value in facts.items()))

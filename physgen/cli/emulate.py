@@ -1,0 +1,159 @@
+"""Commands on emulators: train and sample."""
+
+import argparse
+from pathlib import Path
+
+from physgen.cli.options import add_json, add_output, add_seed, progress, tell, use_cores
+from physgen.errors import InputError
+
+
+def add_commands(galaxies) -> None:
+    """Add the commands to the parser of `physgen galaxies`."""
+    parser = galaxies.add_parser("train", help="learn p(galaxies | parameters) from mocks")
+    parser.add_argument("mocks", type=Path, help="a catalogue with parameters")
+    parser.add_argument("--conditions", type=Path, help="CSV table of parameters, one row a box")
+    parser.add_argument("--box", type=float, help="side of the periodic box, if the file lacks it")
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--minutes", type=float, help="training time (default 30)")
+    budget.add_argument("--steps", type=int, help="optimiser steps instead of minutes")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    add_seed(parser)
+    add_output(parser, "the emulator, HDF5; PATH.checkpoint is kept beside it while training")
+    add_json(parser)
+    parser.set_defaults(run=train)
+
+    parser = galaxies.add_parser("sample", help="generate galaxies with an emulator")
+    parser.add_argument("emulator", type=Path, help="a file by `physgen galaxies train`")
+    parser.add_argument("--n", type=int, help="boxes (default 100, or one for each of --like)")
+    parser.add_argument("--omega-m", type=float, help="short for --parameter Omega_m=...")
+    parser.add_argument("--sigma-8", type=float, help="short for --parameter sigma_8=...")
+    parser.add_argument(
+        "--parameter", action="append", default=[], metavar="NAME=VALUE", help="may be repeated"
+    )
+    parser.add_argument("--like", type=Path, help="take parameters and counts from this catalogue")
+    parser.add_argument("--like-conditions", type=Path, help="CSV of parameters for --like")
+    parser.add_argument("--evaluations", type=int, help="of the network, for each box")
+    add_seed(parser)
+    add_output(parser, "the catalogue, HDF5")
+    add_json(parser)
+    parser.set_defaults(run=sample)
+
+
+def train(options: argparse.Namespace) -> None:
+    """physgen galaxies train."""
+    use_cores(at_most=4)
+    import dataclasses
+
+    import jax
+
+    from physgen.galaxies.catalogue import read_catalogue
+    from physgen.galaxies.training import TrainingSettings, train_emulator
+    from physgen.io import require_writable
+
+    require_writable(options.out, options.force or options.resume)
+    catalogue = read_catalogue(options.mocks, box_size=options.box, conditions=options.conditions)
+    settings = TrainingSettings()
+    schedule = dataclasses.replace(
+        settings.schedule,
+        steps=options.steps,
+        minutes=None if options.steps else options.minutes or 30.0,
+    )
+    on_cpu = jax.default_backend() == "cpu"
+    settings = dataclasses.replace(
+        settings, schedule=schedule, microbatch=settings.microbatch if on_cpu else None
+    )
+    checkpoint = options.out.with_name(options.out.name + ".checkpoint")
+    trained = train_emulator(
+        jax.random.key(options.seed),
+        catalogue,
+        settings,
+        checkpoint=checkpoint,
+        resume=options.resume,
+    )
+    run = trained.run
+    figures = {
+        "steps": run.steps,
+        "seconds": run.seconds,
+        "loss": float(run.history["loss"][-1]),
+        "validation_loss": run.best_validation_loss,
+        "interrupted": run.interrupted,
+        "seed": options.seed,
+        "boxes": len(catalogue),
+    }
+    trained.emulator.save(options.out, training=figures, overwrite=options.force or options.resume)
+    if not run.interrupted:
+        checkpoint.unlink(missing_ok=True)
+    text = f"{run.steps} steps in {run.seconds / 60:.1f} min -> {options.out}"
+    if run.interrupted:
+        text += f"\ninterrupted: the same command with --resume goes on from {checkpoint}"
+    tell(options, figures | {"out": options.out}, text)
+
+
+def sample(options: argparse.Namespace) -> None:
+    """physgen galaxies sample."""
+    use_cores()
+    import time
+
+    import jax
+
+    from physgen.densities.solvers import FixedSteps
+    from physgen.galaxies.catalogue import read_catalogue, write_catalogue
+    from physgen.galaxies.emulator import GalaxyEmulator
+    from physgen.galaxies.generate import generate
+    from physgen.io import require_writable
+
+    require_writable(options.out, options.force)
+    emulator = GalaxyEmulator.load(options.emulator)
+    counts = None
+    if options.like is not None:
+        like = read_catalogue(options.like, conditions=options.like_conditions)
+        if like.parameter_names != emulator.domain.parameter_names:
+            raise InputError(
+                f"expected parameters {emulator.domain.parameter_names} in {options.like}, got "
+                f"{like.parameter_names}"
+            )
+        rows = slice(options.n)
+        parameters, counts = like.parameters[rows], like.counts[rows]
+    else:
+        parameters = _parameters(options, emulator.domain.parameter_names)
+    solver = None if options.evaluations is None else FixedSteps(options.evaluations)
+    started = time.monotonic()
+    catalogue = generate(
+        jax.random.key(options.seed),
+        emulator,
+        parameters,
+        counts=counts,
+        solver=solver,
+        progress=progress("boxes"),
+    )
+    seconds = time.monotonic() - started
+    write_catalogue(options.out, catalogue, overwrite=options.force)
+    figures = {
+        "boxes": len(catalogue),
+        "seconds": seconds,
+        "boxes_per_second": len(catalogue) / seconds,
+        "evaluations": options.evaluations or emulator.settings.evaluations,
+        "out": options.out,
+    }
+    tell(options, figures, f"{len(catalogue)} boxes in {seconds:.0f} s -> {options.out}")
+
+
+def _parameters(options: argparse.Namespace, names: tuple[str, ...]) -> list[list[float]]:
+    given = {}
+    for item in options.parameter:
+        name, _, value = item.partition("=")
+        try:
+            given[name] = float(value)
+        except ValueError:
+            raise InputError(f"expected --parameter NAME=VALUE, got {item!r}") from None
+    shorthand = {"Omega_m": options.omega_m, "sigma_8": options.sigma_8}
+    given |= {name: value for name, value in shorthand.items() if value is not None}
+    if given.keys() != set(names):
+        raise InputError(
+            f"expected a value for each of {', '.join(names) or 'no parameter'}, got "
+            f"{', '.join(given) or 'none'}; give --parameter NAME=VALUE, or --like CATALOGUE"
+        )
+    n = 100 if options.n is None else options.n
+    if n < 1:
+        raise InputError(f"expected --n of at least 1, got {n}")
+    return [[given[name] for name in names]] * n

@@ -1,0 +1,50 @@
+"""The parser of all commands, and what becomes of errors and warnings."""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+
+import physgen
+from physgen.cli import catalogues, emulate, quickstart
+from physgen.errors import InputError
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0, 2 for bad input, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    warnings.showwarning = _one_line
+    try:
+        options.run(options)
+    except InputError as error:
+        print(f"physgen: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("physgen: interrupted; nothing half-written was left behind", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+def _one_line(message, category, filename, lineno, file=None, line=None):
+    if issubclass(category, UserWarning):
+        print(f"physgen: warning: {message}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="physgen", description="Generative models for simulations, judged by physics."
+    )
+    parser.add_argument("--version", action="version", version=f"physgen {physgen.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    quickstart.add_commands(commands)
+    galaxies = commands.add_parser(
+        "galaxies", help="simulate, learn, generate and judge galaxy catalogues"
+    ).add_subparsers(required=True, metavar="COMMAND")
+    catalogues.add_commands(commands, galaxies)
+    emulate.add_commands(galaxies)
+    return parser

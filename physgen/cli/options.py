@@ -1,0 +1,68 @@
+"""Options and output that commands share."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def add_output(parser: argparse.ArgumentParser, what: str, *, required: bool = True) -> None:
+    """--out and --force."""
+    parser.add_argument("--out", type=Path, required=required, metavar="PATH", help=what)
+    parser.add_argument("--force", action="store_true", help="overwrite what is there")
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """--seed."""
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same numbers")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json."""
+    parser.add_argument("--json", action="store_true", help="print figures as one JSON object")
+
+
+def tell(options: argparse.Namespace, figures: Mapping[str, Any], text: str) -> None:
+    """Print one JSON object with --json, a few words without."""
+    print(json.dumps(figures, default=_plain) if options.json else text)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return str(value)
+
+
+def progress(what: str) -> Callable[[int, int], None]:
+    """A line on stderr, renewed as work goes on: done, rate, time left."""
+    started = time.monotonic()
+    shown = -1.0
+    live = sys.stderr.isatty()
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown
+        now = time.monotonic() - started
+        if done < total and now - shown < (0.2 if live else 10.0):
+            return
+        shown = now
+        rate = done / max(now, 1e-9)
+        left = (total - done) / max(rate, 1e-9)
+        line = f"{what} {done}/{total}  {rate:.3g}/s" + (f"  {left:.0f} s left" if left else "")
+        end = "\n" if done >= total or not live else ""
+        print(f"\r{line:<60}" if live else line, end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
+def use_cores(at_most: int | None = None) -> None:
+    """Show jax each processor core as a device of its own, up to `at_most`; before jax starts."""
+    import jax
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    jax.config.update("jax_num_cpu_devices", min(cores or 1, at_most or 64))

@@ -1,0 +1,173 @@
+"""The statistics of one catalogue: what is in it, before anything is compared."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from physgen.errors import InputError
+from physgen.galaxies.catalogue import Catalogue
+from physgen.galaxies.summaries import SummarySettings, choose_settings, summaries
+from physgen.io import atomic_path, require_writable, write_header
+from physgen.plots import Measured, measured
+from physgen.stats import knn_distances, over_clouds, pair_counts
+from physgen.stats.points import as_edges
+from physgen.validation import Statistic
+
+_OPEN_EDGES = (0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24)  # times the median nearest neighbour's
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """Statistics of every box of a catalogue: the ordered pairs in bins first, then `summaries`."""
+
+    boxes: int
+    galaxies: int
+    box_size: float | None
+    statistics: tuple[Statistic, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Means over boxes and single-box scatter, ready for JSON (NaN becomes None)."""
+        return {
+            "boxes": self.boxes,
+            "galaxies": self.galaxies,
+            "box_size": self.box_size,
+            "statistics": [
+                {
+                    "name": statistic.name,
+                    "unit": statistic.unit,
+                    "bins": list(statistic.bin_labels),
+                    "edges": None if statistic.edges is None else statistic.edges.tolist(),
+                    "mean": _listed(mean),
+                    "scatter": _listed(scatter),
+                }
+                for statistic in self.statistics
+                for mean, scatter in [moments(statistic)]
+            ],
+        }
+
+    def table(self) -> str:
+        """The means, in columns, for a terminal."""
+        where = "open space" if self.box_size is None else f"a periodic box of {self.box_size:g}"
+        lines = [f"{self.galaxies} galaxies in {self.boxes} box(es), {where}"]
+        for statistic in self.statistics:
+            mean, scatter = moments(statistic)
+            unit = f" [{statistic.unit}]" if statistic.unit else ""
+            lines += ["", f"{statistic.label}{unit}, by {statistic.bin_label}"]
+            for label, value, spread in zip(statistic.bin_labels, mean, scatter, strict=True):
+                around = "" if np.isnan(spread) else f"  +- {spread:.3g}"
+                exact = f"{value:.0f}" if statistic is self.statistics[0] else f"{value:.4g}"
+                lines.append(f"  {label:>16}  {exact:>14}{around}")
+        return "\n".join(lines)
+
+
+def measure(catalogue: Catalogue, *, edges: ArrayLike | None = None) -> Measurement:
+    """Pair counts and `summaries` of a catalogue.
+
+    Args:
+        edges: of the separation bins, in the unit of the positions; chosen to suit if not given.
+
+    Raises:
+        InputError: for unusable edges, or where no box has two galaxies.
+    """
+    if catalogue.counts.max() < 2:
+        raise InputError(
+            "expected boxes of at least two galaxies, got one galaxy or none in each: "
+            "statistics of pairs need two"
+        )
+    bins = _edges(catalogue) if edges is None else as_edges(edges)
+    counts = over_clouds(
+        lambda x: pair_counts(x, bins, box_size=catalogue.box_size).astype(float),
+        catalogue.mask,
+        catalogue.position,
+    )
+    unit = catalogue.position_unit
+    pairs = Statistic("pair counts", "ordered pairs", "", "separation r", unit, counts, edges=bins)
+    settings = SummarySettings(tuple(bins), tuple(bins), None)
+    return Measurement(
+        boxes=len(catalogue),
+        galaxies=int(catalogue.counts.sum()),
+        box_size=catalogue.box_size,
+        statistics=(pairs, *summaries(catalogue, settings)),
+    )
+
+
+def moments(statistic: Statistic) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
+    """Mean and standard deviation over the boxes that have a value; NaN where too few have."""
+    values = np.ma.masked_invalid(statistic.values)
+    mean = values.mean(axis=0).filled(np.nan)
+    if len(values) < 2:
+        return mean, np.full(len(mean), np.nan)
+    return mean, values.std(axis=0, ddof=1).filled(np.nan)
+
+
+def figure(measurement: Measurement) -> Figure:
+    """Every statistic with its single-box scatter."""
+    return measured(
+        [
+            Measured(
+                _with_unit(statistic.label, statistic.unit),
+                _with_unit(statistic.bin_label, statistic.bin_unit),
+                *moments(statistic),
+                statistic.edges,
+                statistic.bin_names,
+            )
+            for statistic in measurement.statistics
+            if statistic.values.shape[1] > 1
+        ]
+    )
+
+
+def write_measurement(
+    path: str | os.PathLike[str], measurement: Measurement, *, overwrite: bool = False
+) -> Path:
+    """Write the curves to HDF5 and their figure to a PNG beside it, whose path is returned.
+
+    Datasets of each group: `values` (boxes, bins), `mean`, `scatter` and `edges` or `bin_names`.
+    """
+    picture = Path(path).with_suffix(".png")
+    require_writable(picture, overwrite)
+    with atomic_path(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
+        write_header(file, "statistics")
+        for statistic in measurement.statistics:
+            group = file.create_group(statistic.name.replace(" ", "_"))
+            group.attrs["unit"] = statistic.unit
+            group["values"] = statistic.values
+            group["mean"], group["scatter"] = moments(statistic)
+            if statistic.edges is None:
+                group["bin_names"] = np.array(statistic.bin_labels, dtype=h5py.string_dtype())
+            else:
+                group["edges"] = statistic.edges
+                group["edges"].attrs["unit"] = statistic.bin_unit
+    with atomic_path(picture, overwrite) as temporary:
+        figure(measurement).savefig(temporary, format="png", dpi=150)
+    return picture
+
+
+def _edges(catalogue: Catalogue) -> Float[np.ndarray, " b1"]:
+    if catalogue.box_size is not None:
+        return np.array(choose_settings(catalogue).correlation_edges)
+    nearest = over_clouds(
+        lambda x: np.median(knn_distances(x, 1)), catalogue.mask, catalogue.position
+    )
+    typical = float(np.nanmedian(nearest))
+    if typical == 0:
+        raise InputError(
+            "expected galaxies at different places, got more than half on top of another: "
+            "give the edges of the separation bins"
+        )
+    return np.array([float(f"{typical * factor:.2g}") for factor in _OPEN_EDGES])
+
+
+def _listed(values: Float[np.ndarray, " p"]) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]
+
+
+def _with_unit(label: str, unit: str) -> str:
+    return f"{label} [{unit}]" if unit else label

@@ -1,0 +1,102 @@
+"""A trained model as a file: its kind, settings, metadata and parameters."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import h5py
+
+from physgen.errors import InputError
+from physgen.io.files import (
+    atomic_path,
+    open_hdf5,
+    read_header,
+    read_json,
+    subgroup,
+    write_header,
+    write_json,
+)
+from physgen.io.trees import read_tree, write_tree
+
+Settings = TypeVar("Settings")
+
+
+def save_model(
+    path: str | os.PathLike[str],
+    *,
+    kind: str,
+    settings: Any,
+    parameters: Any,
+    metadata: Mapping[str, Any],
+    overwrite: bool = False,
+) -> None:
+    """Write a trained model: one HDF5 file, by renaming a complete one.
+
+    settings is a dataclass, metadata a dictionary of JSON values (and NumPy arrays, stored as
+    lists), parameters a pytree of arrays. Raises InputError as `atomic_path`.
+    """
+    with atomic_path(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
+        write_header(file, kind)
+        write_json(file, "settings", settings)
+        write_json(file, "metadata", metadata)
+        write_tree(file.create_group("parameters"), parameters)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFile:
+    """What a model file says, its arrays still unread."""
+
+    path: Path
+    kind: str
+    settings: dict[str, Any]
+    metadata: dict[str, Any]
+    physgen_version: str
+    schema_version: int
+
+    def settings_as(self, cls: type[Settings]) -> Settings:
+        """The settings as a dataclass `cls` (nested ones too); InputError if a field is amiss."""
+        return _from_json(cls, self.settings, str(self.path))
+
+    def parameters(self, like: Any) -> Any:
+        """The parameters as a pytree of the structure of `like`; InputError if they differ."""
+        with open_hdf5(self.path) as file:
+            return read_tree(subgroup(file, "parameters"), like)
+
+
+def read_model(path: str | os.PathLike[str]) -> ModelFile:
+    """Everything but the arrays of a file by `save_model`; InputError if it is no such file."""
+    with open_hdf5(path) as file:
+        header = read_header(file)
+        if "settings" not in file or "metadata" not in file:
+            raise InputError(f"{path} holds a {header.kind}, not a model: give a model file")
+        settings = read_json(file, "settings")
+        metadata = read_json(file, "metadata")
+    return ModelFile(
+        Path(path), header.kind, settings, metadata, header.physgen_version, header.schema_version
+    )
+
+
+def _from_json(cls: type[Settings], values: dict[str, Any], where: str) -> Settings:
+    names = {f.name for f in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
+    if names != values.keys():
+        raise InputError(
+            f"{where}: expected settings {sorted(names)} for {cls.__name__}, "
+            f"found {sorted(values)}: another version of physgen wrote it?"
+        )
+    hints = get_type_hints(cls)
+    restored = {}
+    for name, value in values.items():
+        nested = next(
+            (t for t in (hints[name], *get_args(hints[name])) if dataclasses.is_dataclass(t)), None
+        )
+        if isinstance(value, dict) and isinstance(nested, type):
+            restored[name] = _from_json(nested, value, where)
+        else:
+            restored[name] = _tuples(value)
+    return cls(**restored)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

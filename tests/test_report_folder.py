@@ -1,0 +1,115 @@
+"""The report's folder: complete or absent, self-contained, strict JSON."""
+
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from physgen import InputError
+from physgen.validation import Statistic, memorisation_test, validate, write_report
+from physgen.validation.figures import report_figures
+
+
+@pytest.fixture(scope="module")
+def report():
+    rng = np.random.default_rng(0)
+    real, generated = rng.normal(size=(2, 20, 3))
+    generated = generated + 3
+    generated[:, 2] = real[:, 2] = 1
+    features = rng.normal(size=(20, 4))
+
+    def statistics(values):
+        return [
+            Statistic("a <curve>", "a", "km/s", "r", "Mpc/h", values, edges=np.arange(4.0)),
+            Statistic("quantiles", "q", "", "", "", values, bin_names=("5%", "50%", "95%")),
+        ]
+
+    return validate(
+        statistics(real),
+        statistics(generated),
+        real_parameters=np.full((20, 1), 0.3),
+        generated_parameters=np.full((20, 1), 0.3),
+        parameter_names=("<b>",),
+        memorisation=memorisation_test(features, rng.normal(size=(20, 4)), features),
+    )
+
+
+class Page(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.links, self.images, self.text = [], [], 0, []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.links += [values[name] for name in ("src", "href") if name in values]
+        self.images += tag == "img"
+        if tag not in ("img", "meta"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_report_is_one_page_that_needs_nothing_else(tmp_path, report):
+    figures = report_figures(report)
+    write_report(tmp_path / "out", report, figures, title="A & B")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["report.html", "summary.json"]
+    page = Page()
+    page.feed((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    text = "".join(page.text)
+    assert not page.open
+    assert page.images == len(figures) == 4
+    assert all(link.startswith("data:image/png;base64,") for link in page.links)
+    assert "Fake, it repeats training boxes" in text
+    assert "a <curve> too high at 0-2 Mpc/h" in text and "<b>=0.3" in text
+    assert text.index("Fake,") < text.index("rms z") < text.index("Memorisation")
+    summary = json.loads(
+        (tmp_path / "out" / "summary.json").read_text(), parse_constant=pytest.fail
+    )
+    assert summary == json.loads(report.to_json())
+    assert summary["memorisation"]["copies"] == 20
+
+
+def test_an_earlier_report_is_replaced_only_when_asked(tmp_path, report):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    write_report(folder, report)
+    before = (folder / "report.html").read_text()
+    with pytest.raises(InputError, match="not empty"):
+        write_report(folder, report, title="new")
+    assert (folder / "report.html").read_text() == before
+    write_report(folder, report, title="new", overwrite=True)
+    assert "<title>new</title>" in (folder / "report.html").read_text()
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_with_other_files_is_never_replaced(tmp_path, report):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="thesis.tex"):
+        write_report(tmp_path / "out", report, overwrite=True)
+    assert (tmp_path / "out" / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path, report, monkeypatch):
+    monkeypatch.setattr(type(report), "to_json", lambda self: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_report(tmp_path / "out", report)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_places_are_told_in_one_line(tmp_path, report):
+    (tmp_path / "file").write_text("")
+    for folder, words in (
+        (tmp_path / "file", "is a file"),
+        (tmp_path / "no" / "out", "does not exist"),
+        ("", "name of a folder"),
+    ):
+        with pytest.raises(InputError, match=words) as error:
+            write_report(folder, report)
+        assert "\n" not in str(error.value)
