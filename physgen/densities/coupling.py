@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
+from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
 from physgen.geometry import Geometry
@@ -51,7 +52,7 @@ class OptimalTransport:
         return x0[order]
 
 
-def _assign(cost: np.ndarray) -> np.ndarray:
+def _assign(cost: ArrayLike) -> np.ndarray:
     rows, columns = linear_sum_assignment(np.asarray(cost))
     order = np.empty(len(columns), dtype=np.int32)
     order[columns] = rows

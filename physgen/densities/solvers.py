@@ -38,10 +38,10 @@ class FixedSteps:
     """Euler, midpoint, Heun or another explicit Runge-Kutta method with equal steps in u."""
 
     evaluations: int = 32
-    method: diffrax.AbstractERK = diffrax.Midpoint()
+    method: diffrax.Euler | diffrax.AbstractERK = diffrax.Midpoint()
 
     def __post_init__(self):
-        stages = self.method.tableau.num_stages
+        stages = self.stages
         if self.evaluations < stages or self.evaluations % stages:
             name = type(self.method).__name__
             raise InputError(
@@ -49,9 +49,14 @@ class FixedSteps:
                 f"{name}, got {self.evaluations}; round it to one"
             )
 
+    @property
+    def stages(self) -> int:
+        """Evaluations of the velocity a step."""
+        return 1 if isinstance(self.method, diffrax.Euler) else self.method.tableau.num_stages
+
     def solve(self, field: VectorField, y0: Any, args: Any, *, reverse: bool = False) -> Any:
         """y at the other end of u in [0, 1], for dy/du = field(u, y, args)."""
-        steps = self.evaluations // self.method.tableau.num_stages
+        steps = self.evaluations // self.stages
         start, end = (1.0, 0.0) if reverse else (0.0, 1.0)
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(field),

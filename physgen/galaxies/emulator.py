@@ -9,7 +9,7 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 from physgen.densities.base import Gaussian, Uniform
 from physgen.densities.coupling import Independent, OptimalTransport
@@ -157,7 +157,7 @@ class GalaxyEmulator(Density):
 
     def sample_boxes(
         self,
-        keys: PRNGKeyArray,
+        keys: Key[Array, " n"],
         parameters: Float[Array, "n p"],
         mask: Bool[Array, "n N"],
         solver: Solver | None = None,

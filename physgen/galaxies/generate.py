@@ -57,16 +57,18 @@ def generate(
     sizes = np.full(n, domain.points) if counts is None else np.asarray(counts)
     mask = np.arange(sizes.max()) < sizes[:, None]
 
+    devices = jax.device_count()
+    at_once = min(_AT_ONCE, -(-n // devices) * devices)
     parts = []
-    for start in range(0, n, _AT_ONCE):
-        rows = np.minimum(np.arange(start, start + _AT_ONCE), n - 1)  # one shape, compiled once
+    for start in range(0, n, at_once):
+        rows = np.minimum(np.arange(start, start + at_once), n - 1)  # one shape, compiled once
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
         boxes = emulator.sample_boxes(
             keys, jnp.asarray(parameters[rows]), jnp.asarray(mask[rows]), solver
         )
         parts.append(np.asarray(boxes)[: n - start])
         if progress is not None:
-            progress(min(start + _AT_ONCE, n), n)
+            progress(min(start + at_once, n), n)
     return Catalogue(
         position=np.concatenate(parts),
         mask=mask,

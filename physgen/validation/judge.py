@@ -38,9 +38,10 @@ def validate(
     `real` and `generated` are the same statistics in the same bins, of n and m boxes. Boxes are
     compared with boxes of equal parameters (`match_groups`). Each statistic gets two permutation
     tests with `draws` relabellings, of means and of scatter; Holm's correction over all tests keeps
-    the chance of any false alarm at `alpha`. Copying, if `memorisation` is given, is a question of its
-    own, at the same level; a box that is the same as a training box needs no test. A mean that is off by `tolerance` of a single box's
-    scatter or more makes the ensemble fake. `seed` fixes the relabellings and the floor's splits.
+    the chance of any false alarm at `alpha`. Copying, where `memorisation` is given, is a question
+    of its own, at the same level; a box that is the same as a training box needs no test. Copies, a
+    mean that is off by `tolerance` of a single box's scatter or more, and a scatter that is off by
+    a factor of two make the ensemble fake. `seed` fixes the relabellings and the floor's splits.
 
     Raises InputError for statistics or parameters that do not fit each other, and fewer than two
     boxes.
@@ -67,7 +68,7 @@ def validate(
         _judge(r, g, grouping.groups, labels, alpha, rng)
         for r, g in zip(real, generated, strict=True)
     ]
-    varied = [not np.isnan(r.rms_z) for r in results]
+    varied = [r.varies for r in results]
     p_values = [t.p_value for r in compress(results, varied) for t in (r.mean_test, r.spread_test)]
     adjusted = iter(holm(p_values))
     results = [
@@ -158,8 +159,8 @@ def _judge(real, generated, groups, labels, alpha, rng):
         rms_and_max(noise)[0],
         floor_rms,
         floor_max,
-        permutation_test([score * tested for score in t], alpha),
-        permutation_test([score * tested for score in spread], alpha),
+        permutation_test([np.where(tested, score, 0) for score in t], alpha),
+        permutation_test([np.where(tested, score, 0) for score in spread], alpha),
     )
 
 
@@ -189,10 +190,9 @@ def _notes(results, memorisation, draws, tests, alpha):
         untested = np.flatnonzero(~result.tested)
         if len(untested):
             scale = result.statistic.scale(untested)
-            notes.append(
-                f"{result.statistic.name} at {scale} is not tested: too few boxes have a value."
-            )
-        if np.isnan(result.rms_z):
+            at = f" at {scale}" if scale else ""
+            notes.append(f"{result.statistic.name}{at} is not tested: too few boxes have a value.")
+        elif not result.varies:
             notes.append(
                 f"{result.statistic.name} is the same in all boxes, held-out and generated: "
                 "it does not scatter and there is nothing to test."

@@ -24,8 +24,8 @@ class Memorisation:
     further (underfitting); p_rank is its one-sided p-value. `copies` counts the generated samples
     nearer than the nearest held-out one, of those that were `compared`; p_copies is the chance of
     so many were both alike. p_value is Bonferroni's of the two. nearest (m,) is the index of the
-    nearest training sample. `identical` counts the generated, `leaked` the held-out samples that are
-    training samples themselves, up to rounding.
+    nearest training sample. `identical` counts the generated, `leaked` the held-out samples that
+    are training samples themselves, up to rounding.
     """
 
     generated_distance: Float[np.ndarray, " m"]

@@ -36,6 +36,16 @@ class StatisticResult:
     spread_test: PermutationResult
     findings: tuple[Finding, ...] = ()
 
+    @property
+    def varies(self) -> bool:
+        """Whether any tested bin differs between any two boxes of a group."""
+        return any(
+            bool(
+                np.any(self.tested & ((c.scatter > 0) | (c.scatter_generated > 0) | np.isinf(c.z)))
+            )
+            for c in self.comparisons
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Report:

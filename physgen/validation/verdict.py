@@ -83,9 +83,13 @@ def spread_findings(
         if not any(len(bins) for bins in failing):
             continue
         g, b = _worst(failing, factors)
-        text = (
-            f"scatter of {statistic.name} between boxes too {word}{_at(statistic, failing)}, "
+        by = (
             f"{reach} {ratios[g][b]:.2g} of the real one"
+            if np.isfinite(ratios[g][b])
+            else "where real boxes do not scatter at all"
+        )
+        text = (
+            f"scatter of {statistic.name} between boxes too {word}{_at(statistic, failing)}, {by}"
             f"{_where(statistic, failing, g, b, groups, names)}"
         )
         findings.append(Finding(text, float(factors[g][b]), of_spread=True))
@@ -132,7 +136,9 @@ def headline(
         reasons.append("the means differ where real boxes do not scatter at all")
     elif bias >= tolerance:
         reasons.append(f"the bias is up to {bias:.2f} of a single box's scatter")
-    if factor >= _SPREAD_FACTOR:
+    if np.isinf(factor):
+        reasons.append("boxes scatter where they must not, or the reverse")
+    elif factor >= _SPREAD_FACTOR:
         reasons.append(f"the scatter between boxes is off by a factor of up to {factor:.2g}")
     return f"fake, {', '.join(reasons)} ({boxes})"
 
@@ -155,7 +161,7 @@ def _worst(failing, sizes):
 
 def _at(statistic, failing):
     scale = statistic.scale(np.unique(np.concatenate(failing)))
-    return f" at {scale}" if scale.strip() else ""
+    return f" at {scale}" if scale else ""
 
 
 def _where(statistic, failing, g, b, groups, names):
