@@ -57,8 +57,9 @@ class Density(nnx.Module):
             ) from None
         if context is None:
             return vmap_axes(lambda event: self._log_prob(event, None), len(batch))(x)
+        shape = self.context_shape or ()
         x = jnp.broadcast_to(x, batch + self.event_shape)
-        context = jnp.broadcast_to(context, batch + self.context_shape)
+        context = jnp.broadcast_to(context, batch + shape)
         return vmap_axes(self._log_prob, len(batch))(x, context)
 
     def sample(self, key: PRNGKeyArray, n: int, context: Array | None = None) -> Array:
@@ -83,12 +84,13 @@ class Density(nnx.Module):
         context, lead = self._checked_context(context)
         if context is None:
             return None
+        shape = self.context_shape or ()
         if lead not in ((), (n,)):
             raise InputError(
-                f"expected a context of shape {self.context_shape} or {(n, *self.context_shape)}, "
+                f"expected a context of shape {shape} or {(n, *shape)}, "
                 f"got {context.shape}; give one context for all samples, or one for each"
             )
-        return jnp.broadcast_to(context, (n, *self.context_shape))
+        return jnp.broadcast_to(context, (n, *shape))
 
     def _checked_context(self, context: Array | None) -> tuple[Array | None, Shape]:
         if self.context_shape is None:

@@ -159,8 +159,12 @@ def measured(panels: Sequence[Measured]) -> Figure:
         name = "mean of the boxes" if several else "this box"
         if several:
             band = panel.mean - panel.scatter, panel.mean + panel.scatter
-            ax.fill_between(x, *band, color=_BAND, lw=0, label="single-box scatter")
-        ax.plot(x, panel.mean, ms=3.5, lw=1.2, label=name, **REAL)
+            if panel.edges is None:
+                ax.vlines(x, *band, color=_BAND, lw=5, label="single-box scatter")
+            else:
+                ax.fill_between(x, *band, color=_BAND, lw=0, label="single-box scatter")
+        joined = REAL if panel.edges is not None else REAL | {"linestyle": "none"}
+        ax.plot(x, panel.mean, ms=3.5, lw=1.2, label=name, **joined)
         shown = panel.mean[np.isfinite(panel.mean)]
         if shown.size and shown.min() > 0 and shown.max() > 30 * shown.min():
             ax.set_yscale("log")

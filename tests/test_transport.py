@@ -27,6 +27,8 @@ from physgen.densities import (
     Uniform,
 )
 from physgen.geometry import Euclidean, Torus
+from physgen.nets import VelocityMLP
+from physgen.train import FitSettings, OptimizerSettings, Silent, fit, gradient_step
 
 MEAN, SCALE = 1.5, 0.4
 
@@ -39,9 +41,7 @@ class ExactVelocity(nnx.Module):
 
 
 def exact(solver, warp=1.0):
-    return Transport(
-        ExactVelocity(), Gaussian(), (3,), clock=Clock(warp), solver=solver
-    )
+    return Transport(ExactVelocity(), Gaussian(), (3,), clock=Clock(warp), solver=solver)
 
 
 @pytest.mark.parametrize("warp", [1.0, 3.0])
@@ -169,3 +169,31 @@ def test_clock_runs_from_zero_to_one_at_its_rate(warp):
 def test_evaluations_must_fit_the_method(evaluations):
     with pytest.raises(InputError, match="positive multiple of 2 for Midpoint"):
         FixedSteps(evaluations)
+
+
+@pytest.mark.slow
+def test_learning_a_conditional_gaussian():
+    """x ~ N(c, diag(0.3, 1)^2), learned from pairs (c, x) with c in [-1, 1]^2."""
+    spread = np.array([0.3, 1.0], np.float32)
+    rng = np.random.default_rng(0)
+    context = rng.uniform(-1, 1, (4096, 2)).astype(np.float32)
+    data = {"x": context + spread * rng.normal(size=(4096, 2)).astype(np.float32), "c": context}
+    network = VelocityMLP(2, 2, 64, 2, rngs=nnx.Rngs(0))
+    graph, parameters, rest = nnx.split(Transport(network, Gaussian(), (2,), (2,)), nnx.Param, ...)
+
+    def loss(parameters, key, batch):
+        model = nnx.merge(graph, parameters, rest)
+        keys = jax.random.split(key, len(batch["x"]))
+        return jnp.mean(jax.vmap(model.loss)(keys, batch["x"], batch["c"]))
+
+    step = gradient_step(loss, OptimizerSettings(learning_rate=5e-3))
+    settings = FitSettings(batch_size=256, steps=1500, steps_per_dispatch=100)
+    run = fit(
+        jax.random.key(0), step.step, step.init(parameters), data, settings,
+        on_total_steps=step.on_total_steps, report=Silent(),
+    )  # fmt: skip
+    model = nnx.merge(graph, run.state.ema, rest)
+    for centre in ([0.5, -0.5], [-0.8, 0.2]):
+        samples = model.sample(jax.random.key(1), 4000, jnp.array(centre))
+        np.testing.assert_allclose(samples.mean(0), centre, atol=0.1)
+        np.testing.assert_allclose(samples.std(0), spread, rtol=0.12)

@@ -125,7 +125,7 @@ def validate(options: argparse.Namespace) -> None:
     if options.features == "position":
         generated, held_out = generated.positions_only(), held_out.positions_only()
     report, figures = validate_catalogues(generated, held_out, train, seed=options.seed)
-    text = report.verdict
+    text = "\n".join([report.headline, *(f"- {finding}" for finding in report.findings)])
     if options.out is not None:
         write_report(options.out, report, figures, overwrite=options.force)
         text += f"\n-> {options.out / 'report.html'}"

@@ -16,6 +16,11 @@ def add_commands(galaxies) -> None:
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, help="training time (default 30)")
     budget.add_argument("--steps", type=int, help="optimiser steps instead of minutes")
+    parser.add_argument(
+        "--patience",
+        type=int,
+        help="stop after so many validations without improvement, and keep the best; for few mocks",
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
     add_seed(parser)
     add_output(parser, "the emulator, HDF5; PATH.checkpoint is kept beside it while training")
@@ -57,6 +62,7 @@ def train(options: argparse.Namespace) -> None:
         settings.schedule,
         steps=options.steps,
         minutes=None if options.steps else options.minutes or 30.0,
+        patience=options.patience,
     )
     on_cpu = jax.default_backend() == "cpu"
     settings = dataclasses.replace(

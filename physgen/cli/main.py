@@ -15,9 +15,11 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 2 for bad input, 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
-    warnings.showwarning = _one_line
     try:
-        options.run(options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.showwarning = _one_line
+            options.run(options)
     except InputError as error:
         print(f"physgen: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -1,6 +1,7 @@
 """Options and output that commands share."""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -61,8 +62,12 @@ def progress(what: str) -> Callable[[int, int], None]:
 
 
 def use_cores(at_most: int | None = None) -> None:
-    """Show jax each processor core as a device of its own, up to `at_most`; before jax starts."""
+    """Show jax each processor core as a device of its own, up to `at_most`.
+
+    It has no effect where jax has already started, as in a program that calls `main`.
+    """
     import jax
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    jax.config.update("jax_num_cpu_devices", min(cores or 1, at_most or 64))
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", min(cores or 1, at_most or 64))

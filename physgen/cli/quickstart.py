@@ -43,5 +43,5 @@ def demo(options: argparse.Namespace) -> None:
     tell(
         options,
         report.to_dict(),
-        f"{report.verdict}\n-> {options.out / 'report' / 'report.html'}",
+        f"{report.headline}\n-> {options.out / 'report' / 'report.html'}",
     )

@@ -11,11 +11,11 @@ from typing import Any
 import diffrax
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from physgen.errors import InputError
 
-VectorField = Callable[[Float[Array, ""], Any, Any], Any]
+VectorField = Callable[[Any, Any, Any], Any]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class FixedSteps:
     @property
     def stages(self) -> int:
         """Evaluations of the velocity a step."""
-        return 1 if isinstance(self.method, diffrax.Euler) else self.method.tableau.num_stages
+        tableau = getattr(self.method, "tableau", None)
+        return tableau.num_stages if isinstance(tableau, diffrax.ButcherTableau) else 1
 
     def solve(self, field: VectorField, y0: Any, args: Any, *, reverse: bool = False) -> Any:
         """y at the other end of u in [0, 1], for dy/du = field(u, y, args)."""

@@ -84,22 +84,16 @@ class Transport(Density):
         x1: Array,
         context: Array | None = None,
         mask: Bool[Array, " n"] | None = None,
-        *,
-        u: Float[Array, ""] | None = None,
     ) -> Float[Array, ""]:
         """Squared error of the velocity of one event at one random time, mean over coordinates.
 
         Its minimum is the variance of the lines through a point, not zero: compare losses only
         between models with the same base, coupling and clock.
-
-        Args:
-            u: the time on the clock, in [0, 1); drawn uniformly if not given.
         """
         key_base, key_time = jax.random.split(key)
         x0 = self.base.sample(key_base, x1.shape)
         x0 = self.coupling.pair(self.geometry, x0, x1, mask)
-        u = jax.random.uniform(key_time) if u is None else u
-        time = self.clock.time(u)
+        time = self.clock.time(jax.random.uniform(key_time))
         x, velocity = self.interpolant(x0, x1, time)
         error = (self.network(time, x, context, mask) - velocity) ** 2
         if mask is None:

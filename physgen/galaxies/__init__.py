@@ -5,7 +5,7 @@ from physgen.galaxies.emulator import Domain, EmulatorSettings, GalaxyEmulator
 from physgen.galaxies.generate import OutsideTrainingRange, generate
 from physgen.galaxies.measure import Measurement, measure, write_measurement
 from physgen.galaxies.simulate import SimulationSettings, simulate, sobol_parameters
-from physgen.galaxies.summaries import SummarySettings, summaries
+from physgen.galaxies.summaries import SummarySettings, choose_settings, summaries
 from physgen.galaxies.training import (
     TrainedEmulator,
     TrainingSettings,
@@ -25,6 +25,7 @@ __all__ = [
     "SummarySettings",
     "TrainedEmulator",
     "TrainingSettings",
+    "choose_settings",
     "emulator_settings",
     "generate",
     "measure",

@@ -1,9 +1,9 @@
 """The galaxy emulator: p(galaxy positions | parameters), a point cloud moved out of noise."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 
 import jax
@@ -147,6 +147,7 @@ class GalaxyEmulator(Density):
         """
         keys = jax.random.split(key, n)
         parameters = self.contexts(n, context)
+        assert parameters is not None, "an emulator always has a context, if of no parameters"
         if mask is None:
             mask = jnp.ones((n, self.domain.points), bool)
         if mask.shape[:1] != (n,) or mask.ndim != 2:
@@ -186,7 +187,7 @@ class GalaxyEmulator(Density):
 
     def save(
         self,
-        path: str | Path,
+        path: str | os.PathLike[str],
         *,
         training: Mapping[str, Any] | None = None,
         overwrite: bool = False,
@@ -207,7 +208,7 @@ class GalaxyEmulator(Density):
         )
 
     @classmethod
-    def load(cls, path: str | Path, network: VelocityField | None = None) -> Self:
+    def load(cls, path: str | os.PathLike[str], network: VelocityField | None = None) -> Self:
         """The emulator in a file by `save`, ready to sample.
 
         Args:

@@ -20,7 +20,7 @@ from physgen.stats import knn_distances, over_clouds, pair_counts
 from physgen.stats.points import as_edges
 from physgen.validation import Statistic
 
-_OPEN_EDGES = (0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24)  # times the median nearest neighbour's
+_OPEN_EDGES = np.geomspace(0.5, 24, 13)  # times the median distance to the nearest neighbour
 
 
 @dataclass(frozen=True, eq=False)

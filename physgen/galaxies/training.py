@@ -26,9 +26,7 @@ class TrainingSettings:
     validation loss. microbatch: boxes whose gradients are computed together.
     """
 
-    schedule: FitSettings = FitSettings(
-        batch_size=16, minutes=30.0, validate_every=500, patience=10
-    )
+    schedule: FitSettings = FitSettings(batch_size=16, minutes=30.0, validate_every=500)
     optimizer: OptimizerSettings = OptimizerSettings(
         learning_rate=1.5e-3, clip_norm=0.1, second_moment_decay=0.99
     )

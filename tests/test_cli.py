@@ -1,0 +1,230 @@
+"""The commands as a user types them: what they print, write and refuse."""
+
+import json
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from physgen.cli import main
+from physgen.galaxies import Catalogue, read_catalogue, write_catalogue
+
+
+def run(capsys, *arguments):
+    """Exit status, stdout and stderr of one command."""
+    try:
+        status = main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def refused(capsys, *arguments):
+    """The one line of a command that must end with status 2."""
+    status, out, err = run(capsys, *arguments)
+    lines = [line for line in err.splitlines() if line.startswith("physgen:")]
+    assert status == 2 and out == "" and len(lines) == 1 and "Traceback" not in err
+    return lines[0]
+
+
+def cloud(n=16, points=20, seed=0, velocities=False, **changes):
+    rng = np.random.default_rng(seed)
+    position = rng.uniform(0, 100, (n, points, 3)).astype(np.float32)
+    arguments = {
+        "position": position,
+        "parameters": np.full((n, 2), (0.3, 0.8), np.float32),
+        "parameter_names": ("Omega_m", "sigma_8"),
+        "parameter_units": ("", ""),
+        "box_size": 100.0,
+    }
+    if velocities:
+        arguments["velocity"] = rng.normal(0, 300, position.shape).astype(np.float32)
+    return Catalogue(**(arguments | changes))
+
+
+@pytest.fixture
+def mocks(tmp_path):
+    write_catalogue(tmp_path / "mocks.h5", cloud())
+    return tmp_path / "mocks.h5"
+
+
+@pytest.mark.slow
+def test_the_path_of_a_user(capsys, tmp_path):
+    mocks, emulator = tmp_path / "mocks.h5", tmp_path / "emulator.h5"
+    generated, report = tmp_path / "generated.h5", tmp_path / "report"
+    simulate = ["galaxies", "simulate", "--n", 20, "--points", 24, "--box", 64, "--grid", 32]
+    status, out, _ = run(capsys, *simulate, "--cosmologies", 2, "--out", mocks, "--json")
+    assert status == 0 and json.loads(out)["boxes"] == 20
+    train = ["galaxies", "train", mocks, "--steps", 4, "--out", emulator]
+    status, out, err = run(capsys, *train, "--json")
+    assert status == 0 and json.loads(out)["steps"] == 4
+    assert not emulator.with_name("emulator.h5.checkpoint").exists()
+    sample = ["galaxies", "sample", emulator, "--evaluations", 2]
+    assert run(capsys, *sample, "--like", mocks, "--out", generated)[0] == 0
+    made = read_catalogue(generated)
+    np.testing.assert_array_equal(made.parameters, read_catalogue(mocks).parameters)
+    status, out, _ = run(
+        capsys, "galaxies", "validate", generated, "--against", mocks, "--train", mocks,
+        "--out", report, "--json",
+    )  # fmt: skip
+    figures = json.loads(out)
+    assert status == 0 and figures["grade"] == "fake"
+    assert json.loads((report / "summary.json").read_text()) == figures
+    assert "data:image/png;base64" in (report / "report.html").read_text()
+    status, out, err = run(
+        capsys, *sample, "--omega-m", 0.9, "--sigma-8", 0.8, "--n", 2, "--out",
+        tmp_path / "far.h5", "--json",
+    )  # fmt: skip
+    assert status == 0 and "Omega_m = 0.9 is outside the training range" in err
+    assert "training" in run(capsys, "info", emulator)[1]
+
+
+def test_same_seed_same_file(capsys, tmp_path):
+    arguments = ["galaxies", "simulate", "--n", 2, "--points", 16, "--box", 64, "--grid", 32]
+    for name in ("a.h5", "b.h5"):
+        assert run(capsys, *arguments, "--seed", 5, "--out", tmp_path / name)[0] == 0
+    first, second = (read_catalogue(tmp_path / name) for name in ("a.h5", "b.h5"))
+    np.testing.assert_array_equal(first.position, second.position)
+
+
+def test_fixed_cosmology(capsys, tmp_path):
+    out = tmp_path / "fixed.h5"
+    arguments = ["--n", 2, "--points", 16, "--box", 64, "--grid", 32, "--out", out]
+    run(capsys, "galaxies", "simulate", "--omega-m", 0.3, "--sigma-8", 0.8, *arguments)
+    np.testing.assert_allclose(read_catalogue(out).parameters, [[0.3, 0.8]] * 2, rtol=1e-6)
+
+
+def test_stats_of_a_file(capsys, mocks, tmp_path):
+    out = tmp_path / "stats.h5"
+    status, text, _ = run(capsys, "stats", mocks, "--out", out)
+    assert status == 0 and "320 galaxies in 16 box(es)" in text
+    assert out.with_suffix(".png").stat().st_size > 10_000
+    with h5py.File(out) as file:
+        assert file["pair_counts/values"].shape[0] == 16
+    status, text, _ = run(capsys, "stats", mocks, "--edges", 1, 10, 40, "--json")
+    statistics = {s["name"]: s for s in json.loads(text)["statistics"]}
+    assert status == 0 and statistics["pair counts"]["edges"] == [1, 10, 40]
+
+
+def test_stats_of_text_and_of_open_space(capsys, tmp_path):
+    path = tmp_path / "galaxies.csv"
+    rows = np.random.default_rng(0).normal(size=(200, 3))
+    np.savetxt(path, rows, delimiter=",", header="x,y,z", comments="")
+    status, text, _ = run(capsys, "stats", path)
+    assert status == 0 and "open space" in text
+    assert "200" in run(capsys, "info", path)[1]
+
+
+def broken(tmp_path, kind):
+    """Files that cannot be a catalogue."""
+    path = tmp_path / "bad.h5"
+    good = tmp_path / "good.h5"
+    write_catalogue(good, cloud())
+    if kind == "text":
+        path.write_text("x,y,z\n1,2,3\n")
+    elif kind == "truncated":
+        path.write_bytes(good.read_bytes()[:3000])
+    elif kind != "missing":
+        path.write_bytes(good.read_bytes())
+        with h5py.File(path, "r+") as file:
+            if kind == "no position":
+                del file["position"]
+            elif kind == "nan":
+                file["position"][0, 0, 0] = np.nan
+            elif kind == "outside":
+                file["position"][0, 0, 0] = 101.0
+            elif kind == "negative box":
+                file.attrs["box_size"] = -1.0
+            elif kind == "empty":
+                del file["position"], file["mask"], file["parameters"]
+                file["position"] = np.zeros((0, 0, 3))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing", "does not exist"),
+        ("text", "not an HDF5 file"),
+        ("truncated", "damaged or incomplete"),
+        ("no position", "needs a dataset 'position'"),
+        ("nan", "must be finite"),
+        ("outside", "outside the box"),
+        ("negative box", "box_size must be positive"),
+        ("empty", "empty"),
+    ],
+)
+@pytest.mark.parametrize("command", ["stats", "train", "validate"])
+def test_bad_files_are_refused_in_one_line(capsys, tmp_path, command, kind, message):
+    path = broken(tmp_path, kind)
+    out = tmp_path / "out.h5"
+    arguments = {
+        "stats": ["stats", path, "--out", out],
+        "train": ["galaxies", "train", path, "--steps", 1, "--out", out],
+        "validate": ["galaxies", "validate", path, "--against", path, "--out", out],
+    }[command]
+    assert message in refused(capsys, *arguments)
+    assert not out.exists() and not list(tmp_path.glob("out*"))
+
+
+def test_one_galaxy(capsys, tmp_path):
+    path = tmp_path / "one.h5"
+    write_catalogue(path, cloud(points=1))
+    assert "two" in refused(capsys, "stats", path)
+    assert "at least 2 galaxies" in refused(
+        capsys, "galaxies", "train", path, "--steps", 1, "--out", tmp_path / "e.h5"
+    )
+
+
+def test_different_features_are_refused_unless_told(capsys, mocks, tmp_path):
+    other = tmp_path / "velocities.h5"
+    write_catalogue(other, cloud(seed=1, velocities=True))
+    validate = ["galaxies", "validate", mocks, "--against", other]
+    assert "has velocity" in refused(capsys, *validate)
+    assert run(capsys, *validate, "--features", "position")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["simulate", "sample", "stats", "train"])
+def test_nothing_is_overwritten_without_force(capsys, mocks, tmp_path, command):
+    out = tmp_path / "taken.h5"
+    out.write_text("precious")
+    arguments = {
+        "simulate": ["galaxies", "simulate", "--n", 1],
+        "sample": ["galaxies", "sample", tmp_path / "none.h5"],
+        "stats": ["stats", mocks],
+        "train": ["galaxies", "train", mocks],
+    }[command]
+    assert "exists already" in refused(capsys, *arguments, "--out", out)
+    assert out.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["simulate", "--n", 0], "at least 1"),
+        (["simulate", "--omega-m", 0.3], "together"),
+        (["simulate", "--box", -5], "positive"),
+        (["simulate", "--n", 10, "--cosmologies", 3], "divides"),
+        (["simulate", "--points", 100, "--grid", 8], "at most 64 peaks"),
+    ],
+)
+def test_bad_options(capsys, tmp_path, arguments, message):
+    out = tmp_path / "out.h5"
+    assert message in refused(capsys, "galaxies", *arguments, "--out", out)
+    assert not out.exists()
+
+
+def test_a_command_line_in_a_process_of_its_own(tmp_path):
+    """No traceback and status 2 from the installed program."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from physgen.cli import main; sys.exit(main())",
+         "stats", str(tmp_path / "none.h5")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.strip().splitlines() == [
+        f"physgen: {tmp_path / 'none.h5'} does not exist: check the name"
+    ]
