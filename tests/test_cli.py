@@ -79,7 +79,10 @@ def test_the_path_of_a_user(capsys, tmp_path):
         tmp_path / "far.h5", "--json",
     )  # fmt: skip
     assert status == 0 and "Omega_m = 0.9 is outside the training range" in err
-    assert "training" in run(capsys, "info", emulator)[1]
+    status, out, _ = run(capsys, "info", emulator, "--json")
+    assert json.loads(out)["metadata"]["training"]["steps"] == 4
+    assert "box_size: 64.0" in run(capsys, "info", emulator)[1]
+    assert "none: leave out --resume" in refused(capsys, *train, "--resume")
 
 
 def test_same_seed_same_file(capsys, tmp_path):

@@ -169,4 +169,13 @@ def info(options: argparse.Namespace) -> None:
         }
     else:
         facts = describe(options.file)
-    tell(options, facts, "\n".join(f"{name}: {value}" for name, value in facts.items()))
+    tell(options, facts, "\n".join(_lines(facts)))
+
+
+def _lines(facts, indent=""):
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            yield f"{indent}{name}:"
+            yield from _lines(value, indent + "  ")
+        else:
+            yield f"{indent}{name}: {value}"

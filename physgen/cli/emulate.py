@@ -14,7 +14,7 @@ def add_commands(galaxies) -> None:
     parser.add_argument("--conditions", type=Path, help="CSV table of parameters, one row a box")
     parser.add_argument("--box", type=float, help="side of the periodic box, if the file lacks it")
     budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--minutes", type=float, help="training time (default 30)")
+    budget.add_argument("--minutes", type=float, default=30.0, help="training time (default 30)")
     budget.add_argument("--steps", type=int, help="optimiser steps instead of minutes")
     parser.add_argument(
         "--patience",
@@ -56,19 +56,23 @@ def train(options: argparse.Namespace) -> None:
     from physgen.io import require_writable
 
     require_writable(options.out, options.force or options.resume)
+    checkpoint = options.out.with_name(options.out.name + ".checkpoint")
+    if options.resume and not checkpoint.exists():
+        raise InputError(f"expected {checkpoint} to resume from, found none: leave out --resume")
     catalogue = read_catalogue(options.mocks, box_size=options.box, conditions=options.conditions)
     settings = TrainingSettings()
     schedule = dataclasses.replace(
         settings.schedule,
         steps=options.steps,
-        minutes=None if options.steps else options.minutes or 30.0,
+        minutes=options.minutes if options.steps is None else None,
         patience=options.patience,
     )
     on_cpu = jax.default_backend() == "cpu"
     settings = dataclasses.replace(
         settings, schedule=schedule, microbatch=settings.microbatch if on_cpu else None
     )
-    checkpoint = options.out.with_name(options.out.name + ".checkpoint")
+    if options.force and not options.resume:
+        checkpoint.unlink(missing_ok=True)
     trained = train_emulator(
         jax.random.key(options.seed),
         catalogue,
