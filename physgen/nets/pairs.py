@@ -22,7 +22,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from physgen.geometry import Geometry
+from physgen.errors import InputError
+from physgen.geometry import DirectionFactors, Geometry
 from physgen.nets.mlp import MLP
 
 
@@ -41,6 +42,17 @@ class PairSettings:
     longest: float = 0.6
     anchored: bool = False
     """Whether points also see their displacement from the origin (no translation symmetry)."""
+
+    def __post_init__(self):
+        if self.width % self.heads or self.width % self.filters:
+            raise InputError(
+                f"expected a width that heads and filters divide, got {self.width} for "
+                f"{self.heads} heads and {self.filters} filters"
+            )
+        if not 0 < self.shortest < self.longest:
+            raise InputError(
+                f"expected 0 < shortest < longest, got {self.shortest} and {self.longest}"
+            )
 
 
 class PairNetwork(nnx.Module):
@@ -106,6 +118,8 @@ class PairNetwork(nnx.Module):
 
 
 _TIME_FEATURES = 16
+_NEIGHBOURS = 32.0  # that a filter typically sums over: sets the size of initial kernels
+_BIAS_GAIN = 5.0  # attention biases grow large enough to select neighbours by distance
 
 
 def time_features(time: Float[Array, ""]) -> Float[Array, " features"]:
@@ -126,29 +140,37 @@ def radial_basis(x: Array, low: float, high: float, n: int) -> Float[Array, "n .
 class _PairLayer(nnx.Module):
     def __init__(self, settings: PairSettings, *, rngs: nnx.Rngs):
         s = self.settings = settings
-        self.head_size = s.width // s.heads
-        self.value_size = s.width // s.filters
         n_kernels = s.heads + 2 * s.filters
         zeros = nnx.initializers.zeros
         self.modulation = nnx.Linear(s.conditioning, 2 * s.width, kernel_init=zeros, rngs=rngs)
         self.norm = nnx.LayerNorm(s.width, use_bias=False, use_scale=False, rngs=rngs)
         self.project = nnx.Linear(s.width, 4 * s.width + s.filters, rngs=rngs)
         self.kernels = nnx.Param(
-            jax.random.normal(rngs.params(), (n_kernels, s.radial)) / jnp.sqrt(32.0 * s.radial)
+            jax.random.normal(rngs.params(), (n_kernels, s.radial))
+            / jnp.sqrt(_NEIGHBOURS * s.radial)
         )
         self.kernel_shift = nnx.Linear(
             s.conditioning,
             n_kernels * s.radial,
-            kernel_init=nnx.initializers.normal(0.1 / (32.0 * s.radial * s.conditioning) ** 0.5),
+            kernel_init=nnx.initializers.normal(
+                0.1 / (_NEIGHBOURS * s.radial * s.conditioning) ** 0.5
+            ),
             use_bias=False,
             rngs=rngs,
         )
         self.mix = nnx.Linear(s.filters, s.filters, use_bias=False, rngs=rngs)
         self.update = MLP((2 * s.width + 2 * s.filters, 2 * s.width, s.width), rngs=rngs)
 
-    def __call__(self, h, basis, inverse_distance, directions, condition, weight):
+    def __call__(
+        self,
+        h: Float[Array, "n width"],
+        basis: Float[Array, "radial n n"],
+        inverse_distance: Float[Array, "n n"],
+        directions: DirectionFactors,
+        condition: Float[Array, " conditioning"],
+        weight: Float[Array, " n"],
+    ) -> tuple[Float[Array, "n width"], Float[Array, "n filters 3"]]:
         s = self.settings
-        n = h.shape[0]
         scale, shift = jnp.split(self.modulation(condition), 2)
         projected = self.project(self.norm(h) * (1 + scale)[None] + shift[None])
         q, k, v, u, charge = jnp.split(projected, [s.width * i for i in (1, 2, 3, 4)], axis=-1)
@@ -157,28 +179,38 @@ class _PairLayer(nnx.Module):
         radial = jnp.einsum("kr,rij->kij", kernels, basis)
         bias, scalar, vector = jnp.split(radial, [s.heads, s.heads + s.filters])
 
-        q = q.reshape(n, s.heads, self.head_size)
-        k = k.reshape(n, s.heads, self.head_size)
-        v = v.reshape(n, s.heads, self.head_size)
-        logits = jnp.einsum("ihd,jhd->hij", q, k) / self.head_size**0.5 + 5.0 * bias
-        logits = jnp.where(weight[None, None, :] > 0, logits, -1e9)
-        attended = jnp.einsum("hij,jhd->ihd", jax.nn.softmax(logits, axis=-1), v)
-
-        u = u.reshape(n, s.filters, self.value_size) * weight[:, None, None]
-        filtered = jnp.einsum("fij,jfd->ifd", scalar, u)
-
-        a, b = directions
-        charge = (1 + charge) * weight[:, None]
-        fields = charge[:, :, None] * b[:, None, :]
-        sums = jnp.einsum("fij,jfc->ifc", vector * inverse_distance[None], fields)
-        first, second = jnp.split(a[:, None, :] * sums, 2, axis=-1)
-        vectors = first + second
-
+        attended = self._attend(q, k, v, bias, weight)
+        filtered = jnp.einsum("fij,jfd->ifd", scalar, _split(u, s.filters) * weight[:, None, None])
+        vectors = _vector_sums(
+            vector * inverse_distance[None], (1 + charge) * weight[:, None], directions
+        )
         mixed = jnp.einsum("nfc,fg->ngc", vectors, self.mix.kernel[...])
-        invariants = [
+        messages = [
+            attended.reshape(h.shape),
+            filtered.reshape(h.shape),
             jnp.sum(vectors * vectors, axis=-1),
             jnp.sum(vectors * mixed, axis=-1),
         ]
-        messages = [attended.reshape(n, -1), filtered.reshape(n, -1), *invariants]
         # Sums over neighbours are large in clusters: asinh keeps them linear near zero and tame.
         return h + self.update(jnp.arcsinh(jnp.concatenate(messages, axis=-1))), vectors
+
+    def _attend(self, q, k, v, bias, weight):
+        heads = self.settings.heads
+        q, k, v = (_split(x, heads) for x in (q, k, v))  # each (n, heads, width / heads)
+        logits = jnp.einsum("ihd,jhd->hij", q, k) / q.shape[-1] ** 0.5 + _BIAS_GAIN * bias
+        logits = jnp.where(weight[None, None, :] > 0, logits, -1e9)
+        return jnp.einsum("hij,jhd->ihd", jax.nn.softmax(logits, axis=-1), v)
+
+
+def _split(x: Float[Array, "n width"], parts: int) -> Float[Array, "n parts size"]:
+    return x.reshape(x.shape[0], parts, -1)
+
+
+def _vector_sums(
+    filters: Float[Array, "f n n"], charge: Float[Array, "n f"], directions: DirectionFactors
+) -> Float[Array, "n f 3"]:
+    """Sum over j of filter_ij charge_j (x_j - x_i), by the factors of the displacement."""
+    a, b = directions
+    sums = jnp.einsum("fij,jfc->ifc", filters, charge[:, :, None] * b[:, None, :])
+    first, second = jnp.split(a[:, None, :] * sums, 2, axis=-1)
+    return first + second
