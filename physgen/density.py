@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
+from numpy.typing import ArrayLike
 
 from physgen.errors import InputError
 
@@ -32,7 +33,7 @@ class Density(nnx.Module):
     def _sample(self, key: PRNGKeyArray, context: Array | None) -> Array:
         """One event of shape `event_shape`."""
 
-    def log_prob(self, x: Array, context: Array | None = None) -> Float[Array, "..."]:
+    def log_prob(self, x: ArrayLike, context: ArrayLike | None = None) -> Float[Array, "..."]:
         """Log-density of each event, deterministic.
 
         Args:
@@ -47,7 +48,7 @@ class Density(nnx.Module):
         """
         x = jnp.asarray(x)
         lead = leading_shape("x", x.shape, self.event_shape)
-        context, context_lead = self._checked_context(context)
+        contexts, context_lead = self._checked_context(context)
         try:
             batch = jnp.broadcast_shapes(lead, context_lead)
         except ValueError:
@@ -55,14 +56,14 @@ class Density(nnx.Module):
                 f"expected leading axes of x {lead} and context {context_lead} that broadcast; "
                 "give one context for all events, or one for each"
             ) from None
-        if context is None:
+        if contexts is None:
             return vmap_axes(lambda event: self._log_prob(event, None), len(batch))(x)
         shape = self.context_shape or ()
         x = jnp.broadcast_to(x, batch + self.event_shape)
-        context = jnp.broadcast_to(context, batch + shape)
-        return vmap_axes(self._log_prob, len(batch))(x, context)
+        contexts = jnp.broadcast_to(contexts, batch + shape)
+        return vmap_axes(self._log_prob, len(batch))(x, contexts)
 
-    def sample(self, key: PRNGKeyArray, n: int, context: Array | None = None) -> Array:
+    def sample(self, key: PRNGKeyArray, n: int, context: ArrayLike | None = None) -> Array:
         """Independent events, shape (n, *event_shape).
 
         Args:
@@ -74,25 +75,25 @@ class Density(nnx.Module):
             InputError: if the context has another shape.
         """
         keys = jax.random.split(key, n)
-        context = self.contexts(n, context)
-        if context is None:
+        contexts = self.contexts(n, context)
+        if contexts is None:
             return jax.vmap(lambda k: self._sample(k, None))(keys)
-        return jax.vmap(self._sample)(keys, context)
+        return jax.vmap(self._sample)(keys, contexts)
 
-    def contexts(self, n: int, context: Array | None) -> Array | None:
+    def contexts(self, n: int, context: ArrayLike | None) -> Array | None:
         """The context of each of n events, shape (n, *context_shape), checked."""
-        context, lead = self._checked_context(context)
-        if context is None:
+        given, lead = self._checked_context(context)
+        if given is None:
             return None
         shape = self.context_shape or ()
         if lead not in ((), (n,)):
             raise InputError(
                 f"expected a context of shape {shape} or {(n, *shape)}, "
-                f"got {context.shape}; give one context for all samples, or one for each"
+                f"got {given.shape}; give one context for all samples, or one for each"
             )
-        return jnp.broadcast_to(context, (n, *shape))
+        return jnp.broadcast_to(given, (n, *shape))
 
-    def _checked_context(self, context: Array | None) -> tuple[Array | None, Shape]:
+    def _checked_context(self, context: ArrayLike | None) -> tuple[Array | None, Shape]:
         if self.context_shape is None:
             if context is not None:
                 raise InputError(
@@ -104,8 +105,8 @@ class Density(nnx.Module):
                 f"expected a context of shape {self.context_shape}, got none; "
                 "this density is conditional: pass context=..."
             )
-        context = jnp.asarray(context)
-        return context, leading_shape("context", context.shape, self.context_shape)
+        given = jnp.asarray(context)
+        return given, leading_shape("context", given.shape, self.context_shape)
 
 
 def leading_shape(name: str, shape: Shape, trailing: Shape) -> Shape:

@@ -67,23 +67,23 @@ def slices(
     unit: str,
 ) -> Figure:
     """Real boxes above generated ones, x against y, galaxies with z inside `depth` only."""
-    figure, axes = _grid(2, len(titles), panel=(2.8, 2.8), gaps=(0.12, 0.3), top=0.55)
+    figure, axes = _grid(2, len(titles), panel=(2.8, 2.8), gaps=(0.12, 0.12), top=0.55)
     for name, row, boxes, style in (
         ("held-out", axes[0], real, REAL),
         ("generated", axes[1], generated, GENERATED),
     ):
-        for ax, points, title in zip(row, boxes, titles, strict=True):
+        for ax, points in zip(row, boxes, strict=True):
             inside = points[(points[:, 2] >= depth[0]) & (points[:, 2] <= depth[1])]
             size = np.clip(2000 / max(len(inside), 1), 0.5, 12)
             ax.scatter(*inside[:, :2].T, s=size, c=style["color"], marker=style["marker"], lw=0)
             ax.set(xlim=limits, ylim=limits, aspect="equal")
-            ax.set_title(f"{name}{': ' if title else ''}{title}", fontsize=9)
             ax.xaxis.set_major_locator(MaxNLocator(5))
             ax.yaxis.set_major_locator(MaxNLocator(5))
-    for ax in axes[-1]:
+        row[0].set_ylabel(f"{name}\ny [{unit}]")
+    for ax, title in zip(axes[0], titles, strict=True):
+        ax.set_title(title, fontsize=9)
+    for ax in axes[1]:
         ax.set_xlabel(f"x [{unit}]")
-    for ax in axes[:, 0]:
-        ax.set_ylabel(f"y [{unit}]")
     figure.suptitle(
         f"slices {depth[1] - depth[0]:.3g} {unit} thick, from z = {depth[0]:.3g} to "
         f"{depth[1]:.3g} {unit}",

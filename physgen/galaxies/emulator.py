@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
+from numpy.typing import ArrayLike
 
 from physgen.densities.base import Gaussian, Uniform
 from physgen.densities.coupling import Independent, OptimalTransport
@@ -132,9 +133,9 @@ class GalaxyEmulator(Density):
         self,
         key: PRNGKeyArray,
         n: int,
-        context: Float[Array, "..."] | None = None,
+        context: ArrayLike | None = None,
         *,
-        mask: Bool[Array, "n N"] | None = None,
+        mask: ArrayLike | None = None,
         solver: Solver | None = None,
     ) -> Float[Array, "n N 3"]:
         """n independent clouds, in `domain.position_unit`; in a periodic box always inside it.
@@ -148,13 +149,12 @@ class GalaxyEmulator(Density):
         keys = jax.random.split(key, n)
         parameters = self.contexts(n, context)
         assert parameters is not None, "an emulator always has a context, if of no parameters"
-        if mask is None:
-            mask = jnp.ones((n, self.domain.points), bool)
-        if mask.shape[:1] != (n,) or mask.ndim != 2:
+        present = jnp.ones((n, self.domain.points), bool) if mask is None else jnp.asarray(mask)
+        if present.shape[:1] != (n,) or present.ndim != 2:
             raise InputError(
-                f"expected a mask of shape ({n}, N), got {mask.shape}; give one row a cloud"
+                f"expected a mask of shape ({n}, N), got {present.shape}; give one row a cloud"
             )
-        return self.sample_boxes(keys, parameters, mask, solver)
+        return self.sample_boxes(keys, parameters, present, solver)
 
     def sample_boxes(
         self,
