@@ -58,20 +58,9 @@ class FixedSteps:
     def solve(self, field: VectorField, y0: Any, args: Any, *, reverse: bool = False) -> Any:
         """y at the other end of u in [0, 1], for dy/du = field(u, y, args)."""
         steps = self.evaluations // self.stages
-        start, end = (1.0, 0.0) if reverse else (0.0, 1.0)
-        solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(field),
-            self.method,
-            start,
-            end,
-            None,
-            y0,
-            args,
-            saveat=diffrax.SaveAt(t1=True),
-            stepsize_controller=diffrax.StepTo(jnp.linspace(start, end, steps + 1)),
-            max_steps=steps,
-        )
-        return _last(solution.ys)
+        start, end = _ends(reverse)
+        controller = diffrax.StepTo(jnp.linspace(start, end, steps + 1))
+        return _integrate(field, y0, args, self.method, controller, steps, reverse)
 
 
 @dataclass(frozen=True)
@@ -88,24 +77,27 @@ class Adaptive:
         Raises:
             RuntimeError: from diffrax, if `max_steps` do not reach the tolerance.
         """
-        start, end = (1.0, 0.0) if reverse else (0.0, 1.0)
-        solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(field),
-            diffrax.Tsit5(),
-            start,
-            end,
-            None,
-            y0,
-            args,
-            saveat=diffrax.SaveAt(t1=True),
-            stepsize_controller=diffrax.PIDController(rtol=self.rtol, atol=self.atol),
-            max_steps=self.max_steps,
-        )
-        return _last(solution.ys)
+        controller = diffrax.PIDController(rtol=self.rtol, atol=self.atol)
+        return _integrate(field, y0, args, diffrax.Tsit5(), controller, self.max_steps, reverse)
 
 
-def _last(saved: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf[-1], saved)
+def _ends(reverse: bool) -> tuple[float, float]:
+    return (1.0, 0.0) if reverse else (0.0, 1.0)
+
+
+def _integrate(field, y0, args, method, controller, max_steps, reverse):
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(field),
+        method,
+        *_ends(reverse),
+        None,
+        y0,
+        args,
+        saveat=diffrax.SaveAt(t1=True),
+        stepsize_controller=controller,
+        max_steps=max_steps,
+    )
+    return jax.tree.map(lambda leaf: leaf[-1], solution.ys)
 
 
 Solver = FixedSteps | Adaptive
