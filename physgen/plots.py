@@ -19,6 +19,7 @@ REAL = {"color": "black", "linestyle": "-", "marker": "s"}
 GENERATED = {"color": "#d55e00", "linestyle": "--", "marker": "o"}
 _BAND = "#c8c8c8"
 _SMALL = 8  # points, of text
+_LINEAR_RANGE = 10.0  # a ratio of largest to median value above which a scale is logarithmic
 _LOG_RANGE = 8.0  # a ratio of last to first bin above which bins stand on a logarithmic axis
 
 
@@ -75,7 +76,7 @@ def slices(
         for ax, points in zip(row, boxes, strict=True):
             inside = points[(points[:, 2] >= depth[0]) & (points[:, 2] <= depth[1])]
             size = np.clip(2000 / max(len(inside), 1), 0.5, 12)
-            ax.scatter(*inside[:, :2].T, s=size, c=style["color"], marker=style["marker"], lw=0)
+            ax.scatter(*inside[:, :2].T, s=size, c=style["color"], lw=0)
             ax.set(xlim=limits, ylim=limits, aspect="equal")
             ax.xaxis.set_major_locator(MaxNLocator(5))
             ax.yaxis.set_major_locator(MaxNLocator(5))
@@ -84,11 +85,11 @@ def slices(
         ax.set_title(title, fontsize=9)
     for ax in axes[1]:
         ax.set_xlabel(f"x [{unit}]")
-    figure.suptitle(
-        f"slices {depth[1] - depth[0]:.3g} {unit} thick, from z = {depth[0]:.3g} to "
-        f"{depth[1]:.3g} {unit}",
-        fontsize=9,
-    )
+    if depth == limits:
+        seen = f"all {depth[1] - depth[0]:.4g} {unit} of depth, seen along the third axis"
+    else:
+        seen = f"slices {depth[1] - depth[0]:.3g} {unit} thick, seen along the third axis"
+    figure.suptitle(seen, fontsize=9)
     return figure
 
 
@@ -113,19 +114,31 @@ def curves(
         x = _place_bins(low, edges, bin_names)
         low_edge, high_edge = panel.mean_real - panel.scatter, panel.mean_real + panel.scatter
         top.fill_between(x, low_edge, high_edge, color=_BAND, lw=0, label="held-out: single box")
+        joined = {} if bin_names is None else {"linestyle": "none"}
         for style, mean, error, name in (
             (REAL, panel.mean_real, panel.error_real, "held-out: mean"),
             (GENERATED, panel.mean_generated, panel.error_generated, "generated: mean"),
         ):
-            top.errorbar(x, mean, error, ms=3.5, lw=1.2, capsize=2, label=name, **style)
+            top.errorbar(x, mean, error, ms=3.5, lw=1.2, capsize=2, label=name, **(style | joined))
         top.set_title(panel.title, fontsize=9)
         with np.errstate(divide="ignore", invalid="ignore"):
             error = np.hypot(panel.error_real, panel.error_generated) / panel.scatter
         shown = np.isfinite(panel.z)
         low.axhspan(-1, 1, color=_BAND, lw=0)
         low.axhline(0, color=REAL["color"], lw=0.8)
-        low.errorbar(x[shown], panel.z[shown], error[shown], ms=3.5, lw=1.2, capsize=2, **GENERATED)
+        low.errorbar(
+            x[shown],
+            panel.z[shown],
+            error[shown],
+            ms=3.5,
+            lw=1.2,
+            capsize=2,
+            **(GENERATED | joined),
+        )
         low.set_xlabel(bin_label)
+    sizes = np.abs(np.concatenate([p.mean_real for p in panels]))
+    if edges is not None and np.nanmax(sizes) > _LINEAR_RANGE * np.nanmedian(sizes):
+        axes[0, 0].set_yscale("symlog", linthresh=0.01 * np.nanmax(sizes))
     axes[0, 0].set_ylabel(label, fontsize=9)
     axes[1, 0].set_ylabel("difference\n/ scatter", fontsize=9)
     axes[0, 0].legend(fontsize=_SMALL, frameon=False)

@@ -29,11 +29,15 @@ def squared_separations(one, two, box):
 
 
 def brute_force(one, two, edges, box, products=None):
-    """Counts of (or sums of products over) pairs with lo < r <= hi, i different from j if alike."""
+    """Counts of (or sums of products over) pairs with lo < r <= hi, i different from j if alike.
+
+    A first edge of zero is closed: coincident points belong to the first bin.
+    """
     square = squared_separations(one, two, box)
     products = np.ones(square.shape, int) if products is None else products
     allowed = ~np.eye(len(one), dtype=bool) if one is two else np.ones(square.shape, bool)
-    bins = zip(edges[:-1] ** 2, edges[1:] ** 2, strict=True)
+    lowest = np.where(edges[:-1] == 0, -1.0, edges[:-1] ** 2)
+    bins = zip(lowest, edges[1:] ** 2, strict=True)
     return np.array([products[(square > a) & (square <= b) & allowed].sum() for a, b in bins])
 
 
@@ -52,6 +56,12 @@ def test_counts_equal_brute_force(points, box):
     counts = pair_counts(points, EDGES, box_size=box)
     assert counts.dtype == np.int64
     np.testing.assert_array_equal(counts, brute_force(points, points, EDGES, box))
+
+
+def test_coincident_points_are_counted_from_zero_only():
+    points = np.ones((5, 3))
+    assert pair_counts(points, [0.0, 1.0]).tolist() == [20]
+    assert pair_counts(points, [0.5, 1.0]).tolist() == [0]
 
 
 @given(clouds(minimum=1), clouds(minimum=1), st.sampled_from([None, BOX]))

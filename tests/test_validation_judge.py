@@ -61,7 +61,7 @@ def test_a_small_bias_is_distinguishable_and_bounded():
     rng = np.random.default_rng(0)
     report = judge(ensemble(rng, 400), ensemble(rng, 400, shift=np.array([0, 0, 0.4, 0])))
     assert report.grade is Grade.DISTINGUISHABLE
-    limit = float(report.headline.split("below ")[1].split()[0])
+    limit = float(report.headline.split("measured is ")[1].split()[0])
     assert 0.4 < limit < 0.6
     assert report.findings[0].startswith("xi too high at 6-9 Mpc/h")
 

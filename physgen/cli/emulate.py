@@ -113,6 +113,9 @@ def sample(options: argparse.Namespace) -> None:
     from physgen.io import require_writable
 
     require_writable(options.out, options.force)
+    if options.n is not None and options.n < 1:
+        raise InputError(f"expected --n of at least 1, got {options.n}")
+    solver = None if options.evaluations is None else FixedSteps(options.evaluations)
     emulator = GalaxyEmulator.load(options.emulator)
     counts = None
     if options.like is not None:
@@ -126,7 +129,6 @@ def sample(options: argparse.Namespace) -> None:
         parameters, counts = like.parameters[rows], like.counts[rows]
     else:
         parameters = _parameters(options, emulator.domain.parameter_names)
-    solver = None if options.evaluations is None else FixedSteps(options.evaluations)
     started = time.monotonic()
     catalogue = generate(
         jax.random.key(options.seed),
@@ -163,7 +165,4 @@ def _parameters(options: argparse.Namespace, names: tuple[str, ...]) -> list[lis
             f"expected a value for each of {', '.join(names) or 'no parameter'}, got "
             f"{', '.join(given) or 'none'}; give --parameter NAME=VALUE, or --like CATALOGUE"
         )
-    n = 100 if options.n is None else options.n
-    if n < 1:
-        raise InputError(f"expected --n of at least 1, got {n}")
-    return [[given[name] for name in names]] * n
+    return [[given[name] for name in names]] * (options.n or 100)

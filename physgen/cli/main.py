@@ -4,6 +4,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
 import physgen
 from physgen.cli import catalogues, emulate, quickstart
@@ -37,8 +38,15 @@ def _one_line(message, category, filename, lineno, file=None, line=None):
         print(f"physgen: warning: {message}", file=sys.stderr)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Errors in one line, like all others; subcommands are parsed by the same class."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="physgen", description="Generative models for simulations, judged by physics."
     )
     parser.add_argument("--version", action="version", version=f"physgen {physgen.__version__}")

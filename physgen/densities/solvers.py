@@ -45,8 +45,8 @@ class FixedSteps:
         if self.evaluations < stages or self.evaluations % stages:
             name = type(self.method).__name__
             raise InputError(
-                f"expected a number of evaluations that is a positive multiple of {stages} for "
-                f"{name}, got {self.evaluations}; round it to one"
+                f"expected evaluations that are a positive multiple of {stages} for {name}, got "
+                f"{self.evaluations}; take {max(stages, -(-self.evaluations // stages) * stages)}"
             )
 
     @property

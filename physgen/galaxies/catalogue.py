@@ -103,6 +103,13 @@ class Catalogue:
         empty = np.zeros((n, 0), np.float32)
         parameters = empty if self.parameters is None else self.parameters
         parameters = _floating("parameters", parameters)
+        if parameters.ndim == 2 and parameters.shape[1] != len(names):
+            raise InputError(
+                f"parameter_names must have one name for each of the {parameters.shape[1]} columns "
+                f"of parameters, got {names}"
+            )
+        if len(set(names)) != len(names):
+            raise InputError(f"each parameter needs a name of its own, got {names}")
         _expect_shape("parameters", parameters, (n, len(names)))
         if len(units) != len(names):
             raise InputError(f"parameter_units must have one unit for each of {names}, got {units}")

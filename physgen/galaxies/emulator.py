@@ -114,6 +114,21 @@ class GalaxyEmulator(Density):
             solver=FixedSteps(settings.evaluations),
         )
 
+    def __repr__(self) -> str:
+        domain = self.domain
+        where = "open space" if domain.box_size is None else f"a box of {domain.box_size:g}"
+        ranges = zip(
+            domain.parameter_names, domain.parameter_low, domain.parameter_high, strict=True
+        )
+        given = ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, low, high in ranges)
+        size = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(self, nnx.Param)))
+        return (
+            f"<GalaxyEmulator of {domain.points} galaxies in {where} {domain.position_unit}, "
+            f"given {given or 'nothing'}; {size} trained numbers>"
+        )
+
+    __str__ = __repr__
+
     @property
     def length(self) -> float:
         """The unit of length inside the network, in `domain.position_unit`."""

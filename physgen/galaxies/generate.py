@@ -1,5 +1,7 @@
 """Catalogues out of an emulator."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable
 

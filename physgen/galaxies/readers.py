@@ -141,7 +141,10 @@ def _read_npz(path):
             if isinstance(file, np.lib.npyio.NpzFile):
                 return {name: file[name] for name in file.files}
     except broken as error:
-        raise _unreadable(path, "an NPZ file", error) from error
+        raise InputError(
+            f"{path} cannot be read as an NPZ file of plain arrays: it is damaged, of another "
+            "format, or holds Python objects, which are never loaded; write it with numpy.savez"
+        ) from error
     raise InputError(f"{path} is one array, not an NPZ file: write it with numpy.savez")
 
 
@@ -175,7 +178,10 @@ def _read_fits(path):
                 if isinstance(hdu, fits.BinTableHDU):
                     return {name: np.array(hdu.data[name]) for name in hdu.data.names or ()}
     except (OSError, ValueError, TypeError, KeyError, IndexError, fits.VerifyError) as error:
-        raise _unreadable(path, "a FITS file", error) from error
+        raise InputError(
+            f"{path} cannot be read as a FITS file: it is damaged or of another format; "
+            "write or copy it again"
+        ) from error
     raise InputError(f"{path} holds no binary table: expected one with columns ra, dec, z")
 
 
@@ -196,12 +202,17 @@ def read_table(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
     rows = [line.strip().rstrip(",") if delimiter else line for line in lines[1:]]
     if not rows:
         raise InputError(f"{path} is empty: it has columns {names} and no rows")
+    for number, row in enumerate(rows, start=1):
+        width = len(row.split(delimiter))
+        if width != len(names):
+            raise InputError(
+                f"{path}: row {number} has {width} values, expected one for each "
+                f"of the {len(names)} columns {', '.join(names)}"
+            )
     try:
         table = np.loadtxt(rows, delimiter=delimiter, ndmin=2)
     except ValueError as error:
         raise _unreadable(path, "a table of numbers", error) from error
-    if table.shape[1] != len(names):
-        raise InputError(f"{path} has {len(names)} column names and {table.shape[1]} columns")
     return tuple(names), table
 
 

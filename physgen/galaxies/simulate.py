@@ -1,5 +1,7 @@
 """Mock galaxy catalogues: Lagrangian peaks of a Gaussian field, moved by perturbation theory."""
 
+from __future__ import annotations
+
 import functools
 import os
 from collections.abc import Callable
@@ -85,7 +87,7 @@ def sobol_parameters(
 
 def linear_fields(
     key: Key[Array, ""],
-    parameters: Float[Array, "2"],
+    parameters: Float[Array, 2],
     settings: SimulationSettings,
     smoothing: float | Float[Array, ""] = 0.0,
 ) -> LinearFields:

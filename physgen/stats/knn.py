@@ -1,5 +1,7 @@
 """Distances to the k-th nearest neighbour: all orders of clustering in one cheap statistic."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

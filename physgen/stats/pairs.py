@@ -1,5 +1,7 @@
 """Pair counts, and the two-point correlation function made of them."""
 
+from __future__ import annotations
+
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -35,6 +37,8 @@ def pair_counts(
 ) -> Int[np.ndarray, " b"] | Float[np.ndarray, " b"]:
     """Ordered pairs with lo < separation <= hi in each bin, exact in float64.
 
+    A first edge of zero lets pairs of coincident points in, too.
+
     positions (N, 3) and edges (b + 1,) share one unit. box_size is the side of a periodic box (or
     three sides; separations are then minimum-image), None is open space. Without `other` each
     distinct pair counts twice and no point pairs with itself; with `other` (M, 3) each of the N M
@@ -51,7 +55,8 @@ def pair_counts(
     if other is None:
         if other_weights is not None:
             raise InputError("other_weights needs other, the second set of points, got None")
-        return _auto_counts(points, radii, box, weights)
+        itself = len(points) if weights is None else np.sum(weights**2)
+        return _binned(_auto_counts(points, radii, box, weights), radii, weights, itself)
     others = as_points(other, box, name="other")
     if other_weights is not None:
         other_weights = as_weights(other_weights, len(others), "other_weights")
@@ -61,7 +66,8 @@ def pair_counts(
             np.ones(len(p)) if w is None else w
             for p, w in ((points, weights), (others, other_weights))
         )
-    return _counts(KDTree(points, boxsize=box), KDTree(others, boxsize=box), radii, both)
+    counts = _counts(KDTree(points, boxsize=box), KDTree(others, boxsize=box), radii, both)
+    return _binned(counts, radii, both, 0)
 
 
 def two_point_correlation(
@@ -124,6 +130,13 @@ def _auto_counts(points: Points, radii, box: Box | None, weights):
 
 
 def _counts(tree: KDTree, other: KDTree, radii, weights):
-    """Counts (b,); those up to the first edge, a point with itself among them, are dropped."""
-    counts = tree.count_neighbors(other, radii, weights=weights, cumulative=False)[1:]
-    return counts.astype(np.int64) if weights is None else counts
+    """Counts (b + 1,): up to the first edge, a point with itself among them, and in each bin."""
+    return tree.count_neighbors(other, radii, weights=weights, cumulative=False)
+
+
+def _binned(counts, radii, weights, itself):
+    """The counts (b,) of the bins; those at zero less `itself` join a first bin from zero."""
+    result = counts[1:].astype(np.int64 if weights is None else np.float64)
+    if radii[0] == 0:
+        result[0] += counts[0] - itself
+    return result

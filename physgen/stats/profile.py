@@ -1,5 +1,7 @@
 """How points are spread around a centre."""
 
+from __future__ import annotations
+
 import numpy as np
 from jaxtyping import Float
 

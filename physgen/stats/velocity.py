@@ -1,5 +1,7 @@
 """How fast pairs approach: the mean relative velocity v12."""
 
+from __future__ import annotations
+
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial import KDTree

@@ -124,7 +124,7 @@ def headline(
     if result is Grade.DISTINGUISHABLE and bias > 0:
         limit = np.ceil(max_z * 100) / 100
         return (
-            f"distinguishable, but the bias is below {limit:.2f} of a single box's scatter "
+            f"distinguishable, the largest bias measured is {limit:.2f} of a single box's scatter "
             f"({boxes})"
         )
     if result is Grade.DISTINGUISHABLE:
