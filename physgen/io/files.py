@@ -29,7 +29,9 @@ def require_writable(path: str | os.PathLike[str], overwrite: bool = False) -> N
     if path.is_dir():
         raise InputError(f"{path} is a folder: give the name of a file")
     if path.exists() and not overwrite:
-        raise InputError(f"{path} exists already: choose another name, or ask to overwrite it")
+        raise InputError(
+            f"{path} exists already: choose another name, or overwrite it (--force, overwrite=True)"
+        )
     if not path.parent.is_dir():
         raise InputError(f"folder {path.parent} does not exist: create it first")
     if not os.access(path.parent, os.W_OK):
