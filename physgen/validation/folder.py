@@ -62,7 +62,8 @@ def require_free(folder: Path, overwrite: bool) -> None:
     inside = {path.name for path in folder.iterdir()}
     if inside and not overwrite:
         raise InputError(
-            f"{folder} exists and is not empty: choose another folder, or overwrite it (--force, overwrite=True)"
+            f"{folder} exists and is not empty: choose another folder, or overwrite it (--force, "
+            "overwrite=True)"
         )
     if inside - _FILES:
         raise InputError(
