@@ -60,10 +60,19 @@ def mean_findings(
             f"{statistic.name} too {word}{_at(statistic, failing)}, {by}"
             f"{_where(statistic, failing, g, b, groups, names)}: generated "
             f"{worst.mean_generated[b]:.4g}, real {worst.mean_real[b]:.4g}{unit}, "
-            f"{abs(test.scores[g][b]):.1f} sigma"
+            f"{abs(test.scores[g][b]):.1f} sigma there{_everywhere(comparisons, int(b))}"
         )
         findings.append(Finding(text, float(size), of_spread=False))
     return findings
+
+
+def _everywhere(comparisons: Sequence[Comparison], b: int) -> str:
+    """What a bin does over all groups: a bias that they share can be small in each of them."""
+    z = np.array([c.z[b] for c in comparisons])
+    z = z[np.isfinite(z)]
+    if len(z) < 2:
+        return ""
+    return f", on average {z.mean():+.2f} of a single box's scatter over all parameter sets"
 
 
 def spread_findings(
