@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import PRNGKeyArray
 
-from physgen.data import split
+from physgen.data import Standardisation, split
 from physgen.densities.transport import VelocityField
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
@@ -127,7 +127,7 @@ def _domain(catalogue: Catalogue) -> Domain:
             "the structure of a point cloud is in its pairs: check that galaxies share a box"
         )
     parameters = np.asarray(catalogue.parameters, np.float64)
-    spread = parameters.std(axis=0)
+    standard = Standardisation.fit(parameters)
     inside = catalogue.position[catalogue.mask]
     return Domain(
         points=catalogue.position.shape[1],
@@ -135,8 +135,8 @@ def _domain(catalogue: Catalogue) -> Domain:
         scale=float(np.sqrt(np.mean(inside.astype(np.float64) ** 2))),
         parameter_names=tuple(catalogue.parameter_names),
         parameter_units=tuple(catalogue.parameter_units),
-        parameter_mean=tuple(parameters.mean(axis=0).tolist()),
-        parameter_scale=tuple(np.where(spread > 0, spread, 1.0).tolist()),
+        parameter_mean=tuple(standard.mean.tolist()),
+        parameter_scale=tuple(standard.scale.tolist()),
         parameter_low=tuple(parameters.min(axis=0).tolist()),
         parameter_high=tuple(parameters.max(axis=0).tolist()),
         position_unit=catalogue.position_unit,
