@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Any
 from physgen.errors import InputError
 
 if TYPE_CHECKING:
-    from physgen import data, densities, galaxies, io, nets, plots, stats, train, validation
+    from physgen import (
+        data,
+        densities,
+        galaxies,
+        inference,
+        io,
+        nets,
+        plots,
+        stats,
+        train,
+        validation,
+    )
     from physgen.loading import load
 
 __version__ = "0.1.0"
@@ -16,6 +27,7 @@ __all__ = [
     "data",
     "densities",
     "galaxies",
+    "inference",
     "io",
     "load",
     "nets",

@@ -6,9 +6,14 @@ from typing import Any
 from physgen.density import Density
 from physgen.errors import InputError
 from physgen.galaxies import emulator
+from physgen.inference import likelihood, posterior
 from physgen.io import read_model
 
-_KINDS = {emulator.KIND: emulator.GalaxyEmulator}
+_KINDS = {
+    emulator.KIND: emulator.GalaxyEmulator,
+    posterior.KIND: posterior.Posterior,
+    likelihood.KIND: likelihood.Likelihood,
+}
 
 
 def load(path: str | os.PathLike[str], network: Any = None) -> Density:

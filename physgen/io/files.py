@@ -17,6 +17,7 @@ from physgen import __version__
 from physgen.errors import InputError
 
 SCHEMA_VERSION = 1
+CLASS = "class"
 
 
 def require_writable(path: str | os.PathLike[str], overwrite: bool = False) -> None:
@@ -123,7 +124,8 @@ def to_json(value: Any) -> str:
 
 def _jsonable(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return {CLASS: type(value).__name__, **fields}
     if isinstance(value, np.generic | np.ndarray | jax.Array):
         return np.asarray(value).tolist()
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")

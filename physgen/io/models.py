@@ -10,6 +10,7 @@ import h5py
 
 from physgen.errors import InputError
 from physgen.io.files import (
+    CLASS,
     atomic_path,
     open_hdf5,
     read_header,
@@ -57,7 +58,7 @@ class ModelFile:
 
     def settings_as(self, cls: type[Settings]) -> Settings:
         """The settings as a dataclass `cls` (nested ones too); InputError if a field is amiss."""
-        return _from_json(cls, self.settings, str(self.path))
+        return from_json(cls, self.settings, str(self.path))
 
     def parameters(self, like: Any) -> Any:
         """The parameters as a pytree of the structure of `like`; InputError if they differ."""
@@ -78,7 +79,12 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
     )
 
 
-def _from_json(cls: type[Settings], values: dict[str, Any], where: str) -> Settings:
+def from_json(cls: type[Settings], values: dict[str, Any], where: str) -> Settings:
+    """The dataclass that `to_json` wrote, nested ones too; of a union, the one it was.
+
+    Raises InputError, naming `where`, if fields are missing or unknown.
+    """
+    values = {name: value for name, value in values.items() if name != CLASS}
     names = {f.name for f in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
     if names != values.keys():
         raise InputError(
@@ -88,11 +94,13 @@ def _from_json(cls: type[Settings], values: dict[str, Any], where: str) -> Setti
     hints = get_type_hints(cls)
     restored = {}
     for name, value in values.items():
-        nested = next(
-            (t for t in (hints[name], *get_args(hints[name])) if dataclasses.is_dataclass(t)), None
-        )
-        if isinstance(value, dict) and isinstance(nested, type):
-            restored[name] = _from_json(nested, value, where)
+        nested = [t for t in (hints[name], *get_args(hints[name])) if dataclasses.is_dataclass(t)]
+        if isinstance(value, dict) and nested:
+            written = value.get(CLASS, nested[0].__name__)
+            match = next((t for t in nested if t.__name__ == written), None)
+            if match is None:
+                raise InputError(f"{where}: expected {name} of another kind, found {written!r}")
+            restored[name] = from_json(match, value, where)
         else:
             restored[name] = _tuples(value)
     return cls(**restored)

@@ -1,5 +1,6 @@
 """Many steps in one call, on every device: batches gathered on the host, one compiled scan."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,7 @@ class Dispatch:
         self._batch_size = batch_size
         self.length = length
         self._compiled: Any = None
+        self.compile_seconds = 0.0
         self._gathered: tuple[int, Any] | None = None
 
     def place(self, state: Any) -> Any:
@@ -71,8 +73,10 @@ class Dispatch:
         steps = jax.device_put(np.arange(first, first + self.length, dtype=np.int32))
         arguments = self._key, state, jax.device_put(steps, self._everywhere), self._gathered[1]
         if self._compiled is None:
+            started = time.monotonic()
             function = jax.jit(self._scan, donate_argnums=1, out_shardings=self._everywhere)
             self._compiled = function.lower(*arguments).compile()
+            self.compile_seconds = time.monotonic() - started
         state, info = self._compiled(*arguments)
         following = first + self.length
         self._gathered = following, self._gather(following)
@@ -113,6 +117,8 @@ class Validation:
         self._evaluate = jax.jit(
             lambda key, state, i, batch: evaluate(jax.random.fold_in(key, i), state, batch)
         )
+        self._compiled: dict[int, Any] = {}
+        self.compile_seconds = 0.0
 
     def __call__(self, state: Any) -> float:
         total = 0.0
@@ -122,5 +128,10 @@ class Validation:
             whole = count == self._batch_size
             batch = jax.device_put(rows, self._by_batch if whole else self._everywhere)
             index = jax.device_put(np.int32(i), self._everywhere)
-            total += count * float(self._evaluate(self._key, state, index, batch))
+            arguments = self._key, state, index, batch
+            if count not in self._compiled:
+                started = time.monotonic()
+                self._compiled[count] = self._evaluate.lower(*arguments).compile()
+                self.compile_seconds += time.monotonic() - started
+            total += count * float(self._compiled[count](*arguments))
         return total / self._items

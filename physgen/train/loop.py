@@ -47,6 +47,7 @@ def fit(
     checkpoint: an HDF5 file, replaced as training goes on. With `resume` a run continues from it,
         if it is there, and ends with the very numbers of a run that was never stopped.
     on_total_steps: `(state, n) -> state`, told the number of steps as soon as it is known.
+    With patience the state returned is the best by validation loss, the initial one included.
     identity: what else shapes the step (dataclasses or JSON values); a resume demands the same.
     report: told of the progress; None prints a line to stderr.
 
@@ -88,8 +89,12 @@ def fit(
         state, best, record = file.read(like=state)
         state, best = dispatch.place(state), dispatch.place(best)
         report.note(f"resuming {file.path} at step {record.step}")
-    elif record.total_steps is not None:
-        state = announce(state, record.total_steps)
+    else:
+        if record.total_steps is not None:
+            state = announce(state, record.total_steps)
+        if validate is not None and settings.patience is not None:
+            record.validated(validate(state), settings.patience)
+            best = jax.tree.map(jnp.copy, state)
 
     started -= record.seconds
     timings: list[float] = []
@@ -135,6 +140,7 @@ def fit(
         history=record.arrays(),
         steps=record.step,
         seconds=record.seconds,
+        compile_seconds=dispatch.compile_seconds + (validate.compile_seconds if validate else 0.0),
         interrupted=interrupted,
         stopped_early=record.stopped_early,
         best_step=record.best_step,

@@ -59,13 +59,14 @@ class FitResult:
     state is the last one, or the best by validation loss where patience is set. history holds
     `step` (steps done) and the mean of every reported scalar, one entry a dispatch; and
     `validation_step` and `validation_loss`, one entry a validation. seconds counts the time of
-    all sessions of a resumed run.
+    all sessions of a resumed run, compile_seconds what the last one spent on compiling.
     """
 
     state: Any
     history: dict[str, np.ndarray]
     steps: int
     seconds: float
+    compile_seconds: float
     interrupted: bool
     stopped_early: bool
     best_step: int | None

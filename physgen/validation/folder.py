@@ -3,7 +3,7 @@
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 
 from physgen.errors import InputError
@@ -11,7 +11,7 @@ from physgen.plots import CaptionedFigure
 from physgen.validation.page import page
 from physgen.validation.report import Report
 
-_FILES = {"report.html", "summary.json"}
+_FILES = frozenset({"report.html", "summary.json"})
 
 
 def write_report(
@@ -29,13 +29,33 @@ def write_report(
     `overwrite` is True and it holds an earlier report and nothing else; and if its parent folder is
     missing or not writable.
     """
+
+    def files():
+        yield "report.html", page(report, figures, title).encode()
+        yield "summary.json", f"{report.to_json()}\n".encode()
+
+    write_folder(folder, files(), known=_FILES, overwrite=overwrite)
+
+
+def write_folder(
+    folder: str | os.PathLike[str],
+    files: Iterable[tuple[str, bytes]],
+    *,
+    known: Set[str],
+    overwrite: bool = False,
+) -> None:
+    """Write (name, content) pairs as the files of `folder`, which appears when it is complete.
+
+    `known` are the names of all files that an earlier folder of this sort may hold. Raises
+    InputError as `write_report`.
+    """
     folder = Path(folder)
-    require_free(folder, overwrite)
+    require_free(folder, overwrite, known)
     new = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:12]}"
     new.mkdir()
     try:
-        (new / "report.html").write_text(page(report, figures, title), encoding="utf-8")
-        (new / "summary.json").write_text(report.to_json() + "\n", encoding="utf-8")
+        for name, content in files:
+            (new / name).write_bytes(content)
         if folder.exists():
             old = new.with_name(new.name + ".old")
             os.replace(folder, old)
@@ -47,8 +67,8 @@ def write_report(
         shutil.rmtree(new, ignore_errors=True)
 
 
-def require_free(folder: Path, overwrite: bool) -> None:
-    """InputError unless a report can be written to `folder`."""
+def require_free(folder: Path, overwrite: bool, known: Set[str] = _FILES) -> None:
+    """InputError unless a report, of files of `known` names, can be written to `folder`."""
     if not folder.name:
         raise InputError(f"expected the name of a folder for the report, got {str(folder)!r}")
     if not folder.parent.is_dir():
@@ -65,8 +85,8 @@ def require_free(folder: Path, overwrite: bool) -> None:
             f"{folder} exists and is not empty: choose another folder, or overwrite it (--force, "
             "overwrite=True)"
         )
-    if inside - _FILES:
+    if inside - known:
         raise InputError(
-            f"{folder} holds more than a report ({sorted(inside - _FILES)[0]}): it is not "
+            f"{folder} holds more than a report ({sorted(inside - known)[0]}): it is not "
             "overwritten; choose another folder"
         )

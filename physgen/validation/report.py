@@ -89,7 +89,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON types; None where a number is not finite."""
-        return _plain(
+        return plain(
             {
                 "verdict": self.verdict,
                 "grade": self.grade.value,
@@ -180,14 +180,14 @@ def _test_dict(test):
     }
 
 
-def _plain(value) -> Any:
+def plain(value) -> Any:
     """Nested plain JSON types; None for NaN and infinity."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, (bool, str, int)) or value is None:
         return value
     number = float(value)

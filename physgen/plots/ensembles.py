@@ -1,8 +1,4 @@
-"""Figures: arrays in, matplotlib figures out. No logic and no global state.
-
-Colours come with line styles, markers, numbers or fills that tell them apart in greyscale.
-Margins are set in inches: several times faster than matplotlib's layout engines.
-"""
+"""Figures of two ensembles of curves or points: real and generated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,21 +11,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-REAL = {"color": "black", "linestyle": "-", "marker": "s"}
-GENERATED = {"color": "#d55e00", "linestyle": "--", "marker": "o"}
-_BAND = "#c8c8c8"
-_SMALL = 8  # points, of text
+from physgen.plots.style import BAND, GENERATED, REAL, SMALL, grid
+
 _LINEAR_RANGE = 10.0  # a ratio of largest to median value above which a scale is logarithmic
 _LOG_RANGE = 8.0  # a ratio of last to first bin above which bins stand on a logarithmic axis
-
-
-@dataclass(frozen=True, eq=False)
-class CaptionedFigure:
-    """A figure with what a report says above and below it."""
-
-    title: str
-    caption: str
-    figure: Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +53,7 @@ def slices(
     unit: str,
 ) -> Figure:
     """Real boxes above generated ones, x against y, galaxies with z inside `depth` only."""
-    figure, axes = _grid(2, len(titles), panel=(2.8, 2.8), gaps=(0.12, 0.12), top=0.55)
+    figure, axes = grid(2, len(titles), panel=(2.8, 2.8), gaps=(0.12, 0.12), top=0.55)
     for name, row, boxes, style in (
         ("held-out", axes[0], real, REAL),
         ("generated", axes[1], generated, GENERATED),
@@ -107,13 +92,13 @@ def curves(
     bars are errors of the means.
     """
     bottom = 0.5 if bin_names is None else 0.95
-    figure, axes = _grid(
+    figure, axes = grid(
         2, len(panels), panel=(3.0, 1.8), heights=(2.4, 1), gaps=(0.12, 0.08), bottom=bottom
     )
     for (top, low), panel in zip(axes.T, panels, strict=True):
         x = _place_bins(low, edges, bin_names)
         low_edge, high_edge = panel.mean_real - panel.scatter, panel.mean_real + panel.scatter
-        top.fill_between(x, low_edge, high_edge, color=_BAND, lw=0, label="held-out: single box")
+        top.fill_between(x, low_edge, high_edge, color=BAND, lw=0, label="held-out: single box")
         joined = {} if bin_names is None else {"linestyle": "none"}
         for style, mean, error, name in (
             (REAL, panel.mean_real, panel.error_real, "held-out: mean"),
@@ -124,7 +109,7 @@ def curves(
         with np.errstate(divide="ignore", invalid="ignore"):
             error = np.hypot(panel.error_real, panel.error_generated) / panel.scatter
         shown = np.isfinite(panel.z)
-        low.axhspan(-1, 1, color=_BAND, lw=0)
+        low.axhspan(-1, 1, color=BAND, lw=0)
         low.axhline(0, color=REAL["color"], lw=0.8)
         low.errorbar(
             x[shown],
@@ -141,7 +126,7 @@ def curves(
         axes[0, 0].set_yscale("symlog", linthresh=0.01 * np.nanmax(sizes))
     axes[0, 0].set_ylabel(label, fontsize=9)
     axes[1, 0].set_ylabel("difference\n/ scatter", fontsize=9)
-    axes[0, 0].legend(fontsize=_SMALL, frameon=False)
+    axes[0, 0].legend(fontsize=SMALL, frameon=False)
     bound = max([1.5, *(1.3 * np.abs(p.z[np.isfinite(p.z)]).max(initial=0) for p in panels)])
     axes[1, 0].set_ylim(-bound, bound)
     return figure
@@ -173,9 +158,9 @@ def measured(panels: Sequence[Measured]) -> Figure:
         if several:
             band = panel.mean - panel.scatter, panel.mean + panel.scatter
             if panel.edges is None:
-                ax.vlines(x, *band, color=_BAND, lw=5, label="single-box scatter")
+                ax.vlines(x, *band, color=BAND, lw=5, label="single-box scatter")
             else:
-                ax.fill_between(x, *band, color=_BAND, lw=0, label="single-box scatter")
+                ax.fill_between(x, *band, color=BAND, lw=0, label="single-box scatter")
         joined = REAL if panel.edges is not None else REAL | {"linestyle": "none"}
         ax.plot(x, panel.mean, ms=3.5, lw=1.2, label=name, **joined)
         shown = panel.mean[np.isfinite(panel.mean)]
@@ -183,7 +168,7 @@ def measured(panels: Sequence[Measured]) -> Figure:
             ax.set_yscale("log")
         ax.set_xlabel(panel.bin_label)
         ax.set_ylabel(panel.label, fontsize=9)
-        ax.legend(fontsize=_SMALL, frameon=False)
+        ax.legend(fontsize=SMALL, frameon=False)
     return figure
 
 
@@ -227,11 +212,11 @@ def nearest_distances(
     generated: Float[np.ndarray, " m"], held_out: Float[np.ndarray, " n"]
 ) -> Figure:
     """Histograms of the distance to the nearest training sample."""
-    figure, axes = _grid(1, 1, panel=(5.0, 2.8))
+    figure, axes = grid(1, 1, panel=(5.0, 2.8))
     ax = axes[0, 0]
     top = max(generated.max(), held_out.max())
     bins = np.linspace(0, 1.02 * top if top > 0 else 1, 41).tolist()
-    ax.hist(held_out, bins, density=True, color=_BAND, label="held-out boxes")
+    ax.hist(held_out, bins, density=True, color=BAND, label="held-out boxes")
     ax.hist(
         generated, bins, density=True, histtype="step", color=GENERATED["color"],
         linestyle=GENERATED["linestyle"], linewidth=1.6, label="generated boxes",
@@ -239,35 +224,15 @@ def nearest_distances(
     ax.axvline(held_out.min(), color=REAL["color"], lw=1, ls=":", label="closest held-out box")
     ax.set_xlabel("distance to the nearest training box [standardised features]")
     ax.set_ylabel("probability density")
-    ax.legend(fontsize=_SMALL, frameon=False)
+    ax.legend(fontsize=SMALL, frameon=False)
     return figure
-
-
-def _grid(rows, columns, *, panel, heights=None, gaps=(0.0, 0.0), bottom=0.5, top=0.3):
-    """A figure of panels of (width, mean height) inches that share their axes; gaps in inches."""
-    left, right = 0.75, 0.15
-    width = left + columns * panel[0] + (columns - 1) * gaps[0] + right
-    height = bottom + rows * panel[1] + (rows - 1) * gaps[1] + top
-    figure = Figure(figsize=(width, height))
-    figure.subplots_adjust(
-        left=left / width,
-        right=1 - right / width,
-        bottom=bottom / height,
-        top=1 - top / height,
-        wspace=gaps[0] / panel[0],
-        hspace=gaps[1] / panel[1],
-    )
-    axes = figure.subplots(
-        rows, columns, sharex=True, sharey="row", squeeze=False, height_ratios=heights
-    )
-    return figure, axes
 
 
 def _place_bins(ax: Axes, edges, bin_names) -> np.ndarray:
     """Set up the axis of the bins; returns where they stand on it."""
     if edges is None:
         x = np.arange(len(bin_names), dtype=float)
-        ax.set_xticks(x, bin_names, rotation=90, fontsize=_SMALL)
+        ax.set_xticks(x, bin_names, rotation=90, fontsize=SMALL)
         return x
     x = (edges[1:] + edges[:-1]) / 2
     if x[-1] > _LOG_RANGE * x[0]:

@@ -1,0 +1,190 @@
+"""The command that infers parameters from galaxy maps: galaxies infer.
+
+A posterior of galaxy maps takes clouds (N, 3 + ...): positions in the catalogue's unit, then, where
+they are used, velocities in units of 300 km/s and log10 mass - 13. Clouds of fewer galaxies are
+padded with rows of NaN.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from physgen.cli.options import tell, use_cores
+from physgen.cli.posteriors import (
+    SHOWN,
+    add_training,
+    facts_of,
+    keep,
+    require_free,
+    train,
+    warn_if_unlike,
+    with_prior,
+    words_of,
+)
+from physgen.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from physgen.galaxies.catalogue import Catalogue
+    from physgen.inference.store import Simulations
+
+VELOCITY_UNIT = 300.0  # km/s
+LOG_MASS_ORIGIN = 13.0  # log10 Msun/h
+BATCH_SIZE = 32  # the pairs of more clouds at a time leave the cache
+COMPARED = 1000
+
+
+def add_commands(galaxies) -> None:
+    """Add the command to the parser of `physgen galaxies`."""
+    parser = galaxies.add_parser("infer", help="learn p(parameters | galaxies) from mocks")
+    parser.add_argument("observed", type=Path, help="a catalogue of one box or more")
+    parser.add_argument(
+        "--simulations", type=Path, required=True, metavar="MOCKS", help="with parameters"
+    )
+    parser.add_argument("--conditions", type=Path, help="CSV table of parameters for the mocks")
+    parser.add_argument("--box", type=float, help="side of the periodic box, if a file lacks it")
+    parser.add_argument(
+        "--features",
+        choices=("all", "position"),
+        default="all",
+        help="what to learn from: all that both catalogues have, or positions alone",
+    )
+    add_training(parser)
+    parser.set_defaults(run=infer)
+
+
+def infer(options: argparse.Namespace) -> None:
+    """physgen galaxies infer."""
+    use_cores(at_most=4)
+    import jax
+    import numpy as np
+
+    from physgen.galaxies.catalogue import read_catalogue
+    from physgen.inference.misspecification import misspecification
+    from physgen.inference.results import PosteriorSamples
+    from physgen.nets.clouds import CloudEmbedding
+
+    observed = read_catalogue(options.observed, box_size=options.box)
+    boxes = [None] if len(observed) == 1 else list(range(1, len(observed) + 1))
+    require_free(options, boxes)
+    mocks = read_catalogue(options.simulations, box_size=options.box, conditions=options.conditions)
+    observed, mocks = _alike(observed, mocks, options.features)
+    width = int(max(observed.counts.max(), mocks.counts.max()))
+    simulations = with_prior(options, _simulations(mocks, width))
+    embedding = CloudEmbedding(
+        box_size=mocks.box_size or np.inf, vectors=0 if mocks.velocity is None else 1
+    )
+    fit_key, sample_key = jax.random.split(jax.random.key(options.seed))
+    posterior = train(options, fit_key, simulations, embedding, BATCH_SIZE)
+
+    clouds = clouds_of(observed, width)
+    features = posterior.features(clouds)
+    simulated = posterior.features(simulations.observations[:COMPARED])
+    samples = np.asarray(posterior.sample_each(sample_key, options.samples, clouds))
+    drawn = []
+    for box, cloud, rows, seen in zip(boxes, clouds, samples, features, strict=True):
+        warn_if_unlike(misspecification(seen, simulated), "" if box is None else f"box {box}: ")
+        drawn.append(
+            PosteriorSamples.from_arrays(
+                rows,
+                names=posterior.names,
+                units=posterior.units,
+                log_prob=posterior.log_prob(rows, cloud),
+                low=posterior.low,
+                high=posterior.high,
+                metadata={"observed": str(options.observed), "box": box or 1},
+            )
+        )
+    known = len(drawn) == 1 and observed.parameter_names == mocks.parameter_names
+    paths, figure = keep(options, posterior, drawn, observed.parameters[0] if known else None)
+    figures = facts_of(options, posterior) | {
+        "samples": paths,
+        "figure": figure,
+        "low": posterior.low,
+        "high": posterior.high,
+        "units": dict(zip(posterior.names, posterior.units, strict=True)),
+        "boxes": [each.statistics() for each in drawn],
+    }
+    tables = [
+        each.summary() if box is None else f"box {box}\n{each.summary()}"
+        for box, each in zip(boxes, drawn[:SHOWN], strict=False)
+    ]
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    tell(
+        options,
+        figures,
+        "\n".join([*tables, f"{words_of(options, posterior)}, {paths[0]}{more}, {figure}"]),
+    )
+
+
+def _alike(
+    observed: "Catalogue", mocks: "Catalogue", features: str
+) -> "tuple[Catalogue, Catalogue]":
+    """Both catalogues with the features that they share."""
+    import dataclasses
+
+    if not mocks.parameter_names:
+        raise InputError(
+            "expected mocks with parameters, got none; store them, or give --conditions"
+        )
+    if mocks.box_size is None or observed.box_size != mocks.box_size:
+        raise InputError(
+            f"expected both catalogues in one periodic box, got sides {observed.box_size} and "
+            f"{mocks.box_size}; give mocks of the observed box, or --box"
+        )
+    if observed.position_unit != mocks.position_unit:
+        raise InputError(
+            f"expected positions in one unit, got {observed.position_unit} and "
+            f"{mocks.position_unit}; convert one catalogue"
+        )
+    if features == "position":
+        return observed.positions_only(), mocks.positions_only()
+    left_out = {
+        name: None
+        for name in ("velocity", "log_mass")
+        if getattr(observed, name) is None or getattr(mocks, name) is None
+    }
+    return dataclasses.replace(observed, **left_out), dataclasses.replace(mocks, **left_out)
+
+
+def _simulations(mocks: "Catalogue", width: int) -> "Simulations":
+    """Pairs of parameters and clouds, with the box that the parameters seem to come from.
+
+    A uniform variable that was drawn m times lies in a range that is wider than that of the draws
+    by one part in m - 1 on either side, on average.
+    """
+    import numpy as np
+
+    from physgen.inference.store import Simulations
+
+    theta = np.asarray(mocks.parameters, np.float64)
+    distinct = np.array([len(np.unique(column)) for column in theta.T])
+    margin = np.ptp(theta, axis=0) / np.maximum(distinct - 1, 1)
+    return Simulations.from_arrays(
+        mocks.parameters,
+        clouds_of(mocks, width),
+        names=mocks.parameter_names,
+        units=mocks.parameter_units,
+        low=theta.min(axis=0) - margin,
+        high=theta.max(axis=0) + margin,
+        missing=True,
+    )
+
+
+def clouds_of(catalogue: "Catalogue", width: int) -> "np.ndarray":
+    """(boxes, width, 3 + ...): the galaxies of each box, then rows of NaN."""
+    import numpy as np
+
+    parts = [catalogue.position]
+    if catalogue.velocity is not None:
+        parts.append(catalogue.velocity / VELOCITY_UNIT)
+    if catalogue.log_mass is not None:
+        parts.append(catalogue.log_mass[..., None] - LOG_MASS_ORIGIN)
+    rows = np.concatenate(parts, axis=-1).astype(np.float32)
+    clouds = np.full((len(rows), width, rows.shape[-1]), np.nan, np.float32)
+    order = np.argsort(~catalogue.mask, axis=1, kind="stable")
+    first = np.take_along_axis(rows, order[..., None], axis=1)[:, :width]
+    absent = np.sort(~catalogue.mask, axis=1)[:, :width]
+    clouds[:, : first.shape[1]] = np.where(absent[..., None], np.nan, first)
+    return clouds

@@ -1,0 +1,219 @@
+"""What the commands that train a posterior share: options, training, and the files they leave."""
+
+import argparse
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from physgen.cli.options import add_json, add_output, add_seed
+from physgen.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxtyping import PRNGKeyArray
+
+    from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
+    from physgen.inference.embeddings import AnyEmbedding
+    from physgen.inference.misspecification import Misspecification
+    from physgen.inference.posterior import Posterior
+    from physgen.inference.results import PosteriorSamples
+    from physgen.inference.store import Simulations
+
+SHOWN = 4
+
+
+def add_density(parser: argparse.ArgumentParser) -> None:
+    """--density, --members and --seed."""
+    parser.add_argument(
+        "--density",
+        choices=("spline", "maf", "flow-matching"),
+        default="spline",
+        help="neural spline flow (default), masked autoregressive flow, or flow matching",
+    )
+    parser.add_argument("--members", type=int, default=1, help="networks, an ensemble (default 1)")
+    add_seed(parser)
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """All options of a command that leaves a posterior."""
+    add_density(parser)
+    ends = "of the uniform prior, a number a parameter: --prior-{}=-1,0.5 (no space)"
+    parser.add_argument("--prior-low", metavar="A,B,...", help="low ends " + ends.format("low"))
+    parser.add_argument("--prior-high", metavar="C,D,...", help="high ends " + ends.format("high"))
+    parser.add_argument("--samples", type=int, default=10_000, help="to draw (default 10000)")
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--minutes", type=float, help="training time, at most")
+    budget.add_argument("--steps", type=int, help="optimiser steps, at most")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    add_output(
+        parser,
+        "the posterior, HDF5; STEM_samples.h5 and STEM.png are put beside it, and "
+        "PATH.checkpoint is kept there while training",
+    )
+    add_json(parser)
+
+
+def density_of(name: str) -> "SplineFlow | AffineFlow | FlowMatching":
+    """What --density stands for."""
+    from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
+
+    return {"spline": SplineFlow(), "maf": AffineFlow(), "flow-matching": FlowMatching()}[name]
+
+
+def require_at_least(least: int, **options: int) -> None:
+    """InputError if one of the options is smaller."""
+    for name, value in options.items():
+        if value < least:
+            raise InputError(f"expected --{name} of at least {least}, got {value}")
+
+
+def samples_path(out: Path, box: int | None = None) -> Path:
+    """Where the samples go that are kept beside a posterior; boxes are counted from 1."""
+    return out.with_name(f"{out.stem}_samples{'' if box is None else f'_{box}'}.h5")
+
+
+def require_free(options: argparse.Namespace, boxes: Sequence[int | None] = (None,)) -> None:
+    """InputError if a file that the command writes is in the way, or --resume has no checkpoint."""
+    from physgen.io import require_writable
+
+    require_at_least(1, members=options.members)
+    require_at_least(2, samples=options.samples)
+    written = [options.out, options.out.with_suffix(".png")]
+    for path in [*written, *(samples_path(options.out, box) for box in boxes)]:
+        require_writable(path, options.force or options.resume)
+    if options.resume and not _checkpoint(options.out).exists():
+        raise InputError(
+            f"expected {_checkpoint(options.out)} to resume from, found none: leave out --resume"
+        )
+
+
+def with_prior(options: argparse.Namespace, simulations: "Simulations") -> "Simulations":
+    """The simulations, in the box of --prior-low and --prior-high if these are given."""
+    ends = {"low": options.prior_low, "high": options.prior_high}
+    if not any(ends.values()):
+        return simulations
+    if not all(ends.values()):
+        raise InputError("expected --prior-low and --prior-high together, got one: give both")
+    return dataclasses.replace(
+        simulations, **{end: _numbers(end, text, simulations) for end, text in ends.items()}
+    )
+
+
+def _numbers(end: str, text: str, simulations: "Simulations") -> Any:
+    import numpy as np
+
+    names = simulations.parameter_names
+    try:
+        values = np.array([float(word) for word in text.split(",")])
+    except ValueError:
+        values = np.zeros(0)
+    if len(values) != len(names):
+        raise InputError(
+            f"expected --prior-{end} to be a number for each of {', '.join(names)}, with commas "
+            f"between, got {text!r}"
+        )
+    return values
+
+
+def train(
+    options: argparse.Namespace,
+    key: "PRNGKeyArray",
+    simulations: "Simulations",
+    embedding: "AnyEmbedding | None" = None,
+    batch_size: int | None = None,
+) -> "Posterior":
+    """Train as the options say, with a checkpoint beside --out."""
+    from physgen.inference.fit import PosteriorTraining, fit_posterior, schedule_for
+
+    schedule = schedule_for(len(simulations))
+    if batch_size is not None:
+        schedule = dataclasses.replace(schedule, batch_size=min(batch_size, schedule.batch_size))
+    if options.minutes is not None or options.steps is not None:
+        schedule = dataclasses.replace(schedule, steps=options.steps, minutes=options.minutes)
+    if options.force and not options.resume:
+        _checkpoint(options.out).unlink(missing_ok=True)
+    return fit_posterior(
+        key,
+        None,
+        simulations,
+        density=density_of(options.density),
+        embedding=embedding,
+        members=options.members,
+        training=PosteriorTraining(schedule=schedule),
+        checkpoint=_checkpoint(options.out),
+        resume=options.resume,
+    )
+
+
+def keep(
+    options: argparse.Namespace,
+    posterior: "Posterior",
+    drawn: Sequence["PosteriorSamples"],
+    truth: Any = None,
+) -> tuple[list[Path], Path]:
+    """Write the posterior, the samples of each observation, and a figure of the first few."""
+    from physgen.io import atomic_path
+
+    overwrite = options.force or options.resume
+    posterior.save(options.out, overwrite=overwrite)
+    if not posterior.training.interrupted:
+        _checkpoint(options.out).unlink(missing_ok=True)
+    boxes = [None] if len(drawn) == 1 else range(1, len(drawn) + 1)
+    paths = [samples_path(options.out, box) for box in boxes]
+    for path, samples in zip(paths, drawn, strict=True):
+        samples.save(path, overwrite=overwrite)
+    first, *others = drawn[:SHOWN]
+    figure = first.plot(
+        truth=truth,
+        label="posterior" if not others else "box 1",
+        others={f"box {i}": other for i, other in enumerate(others, start=2)},
+    )
+    figure_path = options.out.with_suffix(".png")
+    with atomic_path(figure_path, overwrite) as temporary:
+        figure.savefig(temporary, dpi=150)
+    return paths, figure_path
+
+
+def warn_if_unlike(result: "Misspecification", where: str = "") -> None:
+    """A warning where an observation is unlike the simulations."""
+    if result.misspecified:
+        warnings.warn(f"{where}{result.finding()}; its posterior means little", stacklevel=2)
+
+
+def facts_of(options: argparse.Namespace, posterior: "Posterior") -> dict[str, Any]:
+    """What every command that trains a posterior reports of the training."""
+    run, settings = posterior.training, posterior.settings
+    return {
+        "out": options.out,
+        "simulations": run.simulations,
+        "failed": run.failed,
+        "density": options.density,
+        "chosen": repr(settings.density),
+        "tried": run.tried,
+        "members": settings.members,
+        "steps": run.steps,
+        "train_seconds": run.seconds,
+        "compile_seconds": run.compile_seconds,
+        "validation_loss": run.validation_loss,
+        "interrupted": run.interrupted,
+        "seed": options.seed,
+    }
+
+
+def words_of(options: argparse.Namespace, posterior: "Posterior") -> str:
+    """The same in a line or two."""
+    run = posterior.training
+    text = (
+        f"{run.simulations} simulations, {run.steps} steps in {run.seconds:.0f} s, "
+        f"validation loss {run.validation_loss:.4g} -> {options.out}"
+    )
+    if run.interrupted:
+        text += (
+            f"\ninterrupted: the same command with --resume goes on from {_checkpoint(options.out)}"
+        )
+    return text
+
+
+def _checkpoint(out: Path) -> Path:
+    return out.with_name(out.name + ".checkpoint")

@@ -1,0 +1,335 @@
+"""The amortised posterior: p(parameters | observation), for any observation at once."""
+
+import os
+from dataclasses import dataclass
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+from numpy.typing import ArrayLike
+
+from physgen.densities.bijections import Support
+from physgen.densities.embedded import Embedded
+from physgen.density import Density
+from physgen.errors import InputError
+from physgen.inference.architectures import AffineFlow, FewSteps, FlowMatching, SplineFlow
+from physgen.inference.embeddings import AnyEmbedding
+from physgen.inference.frame import Frame
+from physgen.inference.scaling import Buffer, ScalingSettings
+from physgen.io import read_model, save_model
+from physgen.io.models import from_json
+
+KIND = "posterior"
+AT_ONCE = 16_384
+EMBEDDED_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class PosteriorSettings:
+    """What shapes a posterior: the parameters, the observation, the networks.
+
+    missing: whether entries of the observation may be NaN. members: networks in the ensemble. low and high are infinite where a parameter has no bound.
+    """
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    x_shape: tuple[int, ...]
+    scaling: ScalingSettings
+    density: SplineFlow | AffineFlow | FlowMatching | FewSteps
+    embedding: AnyEmbedding
+    missing: bool = False
+    members: int = 1
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is remembered of the run that made a posterior.
+
+    validation_loss: mean of -log p(theta | x) over held-out simulations, in nats and in the units
+    of the parameters. tried: architecture and validation loss of all that were compared.
+    interrupted: by Ctrl-C, before its end.
+    """
+
+    simulations: int
+    failed: int
+    steps: int
+    seconds: float
+    compile_seconds: float
+    validation_loss: float
+    tried: tuple[tuple[str, float], ...] = ()
+    interrupted: bool = False
+
+
+class Posterior(Density):
+    """p(parameters | observation), learned from simulations; no sample leaves the prior's box.
+
+    With several members it is their mixture, with equal weights. `names` and `units` are those of
+    the parameters; `held_out` are pairs (parameters, observations) that it was not trained on.
+    """
+
+    def __init__(self, settings: PosteriorSettings, *, rngs: nnx.Rngs):
+        self.settings = settings
+        self.event_shape = (len(settings.names),)
+        self.context_shape = settings.x_shape
+        self.frame = Frame(self.support, settings.scaling, settings.x_shape)
+        graph, *states = zip(
+            *(nnx.split(self._member(rngs)) for _ in range(settings.members)), strict=True
+        )
+        self.members = nnx.merge(graph[0], jax.tree.map(lambda *s: jnp.stack(s), *states[0]))
+        self.held_out_parameters = Buffer(jnp.zeros((0, *self.event_shape)))
+        self.held_out_observations = Buffer(jnp.zeros((0, *settings.x_shape)))
+        self.training = Training(0, 0, 0, 0.0, 0.0, float("nan"))
+
+    def _member(self, rngs: nnx.Rngs) -> Embedded:
+        embedding = self.settings.embedding.build(self.frame.seen_shape, rngs=rngs)
+        density = self.settings.density.build(self.event_shape[0], embedding.size, rngs=rngs)
+        return Embedded(density, embedding, self.frame.seen_shape)
+
+    def __repr__(self) -> str:
+        s, t = self.settings, self.training
+        names = ", ".join(f"{n} [{u}]" if u else n for n, u in zip(s.names, s.units, strict=True))
+        size = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(self, nnx.Param)))
+        return (
+            f"<Posterior of {names} given observations of shape {s.x_shape}; "
+            f"{s.members} x {type(s.density).__name__}, {size} trained numbers, "
+            f"{t.simulations} simulations, validation loss {t.validation_loss:.4g}>"
+        )
+
+    __str__ = __repr__
+
+    @property
+    def support(self) -> Support:
+        """The box of the prior."""
+        return Support(self.settings.low, self.settings.high)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the parameters."""
+        return self.settings.names
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Of the parameters, empty where they have none."""
+        return self.settings.units
+
+    @property
+    def low(self) -> Float[np.ndarray, " d"]:
+        """The lower end of each parameter."""
+        return np.array(self.settings.low)
+
+    @property
+    def high(self) -> Float[np.ndarray, " d"]:
+        """The upper end of each parameter."""
+        return np.array(self.settings.high)
+
+    @property
+    def held_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """Parameters (m, d) and observations (m, *x) that were not trained on."""
+        return (
+            np.asarray(self.held_out_parameters[...]),
+            np.asarray(self.held_out_observations[...]),
+        )
+
+    def sample(
+        self, key: PRNGKeyArray, n: int, context: ArrayLike | None = None
+    ) -> Float[Array, "n d"]:
+        """Posterior samples, inside the prior's box; members of an ensemble take turns.
+
+        Args:
+            context: one observation, shape x_shape, or one for each sample, (n, *x_shape).
+
+        Raises:
+            InputError: for an observation of another shape, or one with NaN or infinity where the
+                posterior was trained without missing entries.
+        """
+        observation = self._observation(context)
+        if observation.ndim == len(self.settings.x_shape):
+            return self.sample_each(key, n, observation[None])[0]
+        contexts = self.contexts(n, observation)
+        assert contexts is not None, "a posterior always has a context"
+        turns = _turns(contexts[:, None], self.settings.members)[:, :, 0]
+        keys = _turns(jax.random.split(key, n)[:, None], self.settings.members)
+        return jnp.swapaxes(_draw_in_parts(self, keys, turns), 0, 1).reshape(-1, *self.event_shape)[
+            :n
+        ]
+
+    def sample_each(
+        self, key: PRNGKeyArray, n: int, observations: ArrayLike
+    ) -> Float[Array, "m n d"]:
+        """n samples for each of m observations (m, *x_shape), each observation embedded once.
+
+        Raises:
+            InputError: as `sample`.
+        """
+        contexts = self._observation(observations)
+        m, members = len(contexts), self.settings.members
+        keys = jax.random.split(key, (m, n)) if m > 1 else jax.random.split(key, n)[None]
+        turns = jnp.moveaxis(_turns(jnp.swapaxes(keys, 0, 1), members), 1, 2)
+        shared = jnp.broadcast_to(contexts, (members, *contexts.shape))
+        drawn = _draw_in_parts(self, turns, shared)  # members, m, n / members, d
+        return jnp.moveaxis(drawn, 0, 2).reshape(m, -1, *self.event_shape)[:, :n]
+
+    def features(self, observations: ArrayLike) -> Float[Array, "m c"]:
+        """What the networks make of m observations (m, *x_shape): all members' embeddings.
+
+        Raises:
+            InputError: as `sample`.
+        """
+        return _features(self, self._observation(observations))
+
+    def log_prob(self, x: ArrayLike, context: ArrayLike | None = None) -> Float[Array, "..."]:
+        """log p(parameters | observation) per unit of the parameters; -inf outside the box.
+
+        See `Density.log_prob` for the shapes.
+        """
+        return _log_prob(self, jnp.asarray(x, jnp.float32), self._observation(context))
+
+    def _log_prob(self, x, context):
+        prediction = self.frame.predict(context)
+        latent, log_det = self.frame.to_latent(x, prediction)
+        graph, states = nnx.split(self.members)
+
+        def member(state):
+            return nnx.merge(graph, state)._log_prob(latent, prediction.seen)
+
+        each = jax.vmap(member)(states)
+        value = jax.nn.logsumexp(each) - jnp.log(self.settings.members) + log_det
+        return jnp.where(self.support.contains(x), value, -jnp.inf)
+
+    def _sample(self, key, context):
+        return self.sample_each(key, 1, context[None])[0, 0]
+
+    def _observation(self, context: ArrayLike | None) -> Array:
+        given, _ = self._checked_context(None if context is None else np.asarray(context))
+        assert given is not None, "a posterior always has a context"
+        given = given.astype(jnp.float32)
+        if not self.settings.missing and not np.isfinite(np.asarray(given)).all():
+            raise InputError(
+                "expected an observation of finite numbers, got NaN or infinity; fill in what is "
+                "missing, or train with an embedding that allows for it (missing=True)"
+            )
+        return given
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write settings and all numbers to one HDF5 file; `physgen.load` opens it."""
+        save_model(
+            path,
+            kind=KIND,
+            settings=self.settings,
+            parameters=nnx.to_pure_dict(nnx.state(self)),
+            metadata={
+                "training": self.training,
+                "held_out": len(self.held_out_parameters),
+            },
+            overwrite=overwrite,
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], network: Any = None) -> Self:
+        """The posterior in a file by `save`.
+
+        Raises:
+            InputError: if the file is not such a posterior, whole and of this structure.
+        """
+        file = read_model(path)
+        if file.kind != KIND or network is not None:
+            raise InputError(f"expected a posterior in {path}, found a {file.kind}")
+        posterior = cls(file.settings_as(PosteriorSettings), rngs=nnx.Rngs(0))
+        posterior.training = from_json(Training, file.metadata["training"], str(path))
+        posterior.keep_held_out(
+            *(
+                np.zeros((file.metadata["held_out"], *shape), np.float32)
+                for shape in (posterior.event_shape, posterior.settings.x_shape)
+            )
+        )
+        graph, state = nnx.split(posterior)
+        nnx.replace_by_pure_dict(state, file.parameters(nnx.to_pure_dict(state)))
+        return nnx.merge(graph, state)
+
+    def keep_held_out(self, parameters: np.ndarray, observations: np.ndarray) -> None:
+        """Remember pairs that were not trained on."""
+        self.held_out_parameters = Buffer(jnp.asarray(parameters, jnp.float32))
+        self.held_out_observations = Buffer(jnp.asarray(observations, jnp.float32))
+
+
+def _turns(items: Array, members: int) -> Array:
+    """(n, ...) -> (members, ceil(n / members), ...): item i goes to member i % members."""
+    short = -len(items) % members
+    padded = jnp.concatenate([items, items[:short]]) if short else items
+    return jnp.swapaxes(padded.reshape(-1, members, *items.shape[1:]), 0, 1)
+
+
+def _draw_in_parts(posterior: Posterior, keys: Array, contexts: Array) -> Array:
+    """Samples (members, m, k, d) for keys (members, m, k) and contexts (members, m, *x_shape).
+
+    Parts are powers of two, so that few shapes are ever compiled.
+    """
+    _, m, k = keys.shape
+    k_part = min(_power_of_two(k), AT_ONCE)
+    m_part = min(_power_of_two(m), max(AT_ONCE // k_part, 1))
+    rows = []
+    for i in range(0, m, m_part):
+        context = _padded(contexts[:, i : i + m_part], 1, m_part)
+        columns = []
+        for j in range(0, k, k_part):
+            part = keys[:, i : i + m_part, j : j + k_part]
+            columns.append(
+                _draw(posterior, _padded(_padded(part, 1, m_part), 2, k_part), context)
+            )
+        rows.append(jnp.concatenate(columns, axis=2)[:, : m - i, :k])
+    return jnp.concatenate(rows, axis=1)
+
+
+def _power_of_two(n: int) -> int:
+    return 1 << (n - 1).bit_length()
+
+
+def _padded(array: Array, axis: int, size: int) -> Array:
+    short = size - array.shape[axis]
+    if short == 0:
+        return array
+    last = jax.lax.slice_in_dim(array, array.shape[axis] - 1, array.shape[axis], axis=axis)
+    return jnp.concatenate([array, *[last] * short], axis=axis)
+
+
+@jax.jit
+def _draw(posterior: Posterior, keys: Array, contexts: Array) -> Array:
+    graph, states = nnx.split(posterior.members)
+
+    def of_member(state, keys, contexts):
+        member = nnx.merge(graph, state)
+
+        def of_observation(keys, context):
+            prediction = posterior.frame.predict(context)
+            features = member.embedding(prediction.seen)
+
+            def one(key):
+                latent = member.density._sample(key, features)
+                return posterior.frame.to_parameters(latent, prediction)
+
+            return jax.vmap(one)(keys)
+
+        return jax.vmap(of_observation)(keys, contexts)
+
+    return jax.vmap(of_member)(states, keys, contexts)
+
+
+@jax.jit
+def _features(posterior: Posterior, observations: Array) -> Array:
+    graph, states = nnx.split(posterior.members)
+
+    def of_observation(x):
+        seen = posterior.frame.predict(x).seen
+        return jax.vmap(lambda state: nnx.merge(graph, state).embedding(seen))(states).ravel()
+
+    return jax.lax.map(of_observation, observations, batch_size=EMBEDDED_AT_ONCE)
+
+
+@jax.jit
+def _log_prob(posterior: Posterior, x: Array, context: Array) -> Array:
+    return Density.log_prob(posterior, x, context)
