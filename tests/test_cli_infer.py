@@ -21,7 +21,7 @@ from physgen.train import Silent
 LOW, HIGH = [-1.0, -1.0], [1.0, 1.0]
 
 
-def pairs(n=120, seed=0):
+def pairs(n=240, seed=0):
     rng = np.random.default_rng(seed)
     theta = rng.uniform(LOW, HIGH, (n, 2))
     return theta, theta @ [[1.0, 0.5, 0.0], [0.0, 1.0, 0.3]] + 0.2 * rng.normal(size=(n, 3))
@@ -48,9 +48,9 @@ def infer(folder, *more, out="posterior.h5"):
 @pytest.mark.slow
 def test_the_path_of_a_user(capsys, files, monkeypatch):
     status, out, err = run(capsys, *infer(files), "--check", files / "check", "--json")
+    assert status == 0 and "warning" not in err, err
     figures = json.loads(out)
-    assert status == 0 and "warning" not in err
-    assert figures["simulations"] == 120 and 0 < figures["steps"] <= 100
+    assert figures["simulations"] == 240 and 0 < figures["steps"] <= 100
     assert figures["density"] == "maf" and figures["chosen"].startswith("AffineFlow(")
     assert figures["units"] == {"slip": "mm/yr", "depth": "km"}
     assert isinstance(figures["check"]["calibrated"], bool)
@@ -141,6 +141,7 @@ def take(name):
         (without("observed.txt"), [], "does not exist"),
         (foreign, [], "expected a dataset parameters or theta"),
         (few, [], "at least 50 simulations, got 40"),
+        (few, ["--check", "report"], "at least 200 simulations for --check, got 40"),
         (observe(1.0, 2.0), [], "observation of shape (3,)"),
         (observe(1.0, np.nan, 3.0), [], "expected finite numbers, got 1 of 3"),
         (keep, ["--prior-low", "0,0", "--prior-high", "1,1"], "inside the prior"),

@@ -22,6 +22,7 @@ from physgen.cli.posteriors import (
 )
 from physgen.errors import InputError
 
+FEWEST_TO_CHECK = 200
 TASKS = (
     "gaussian_linear",
     "gaussian_linear_uniform",
@@ -84,6 +85,11 @@ def infer(options: argparse.Namespace) -> None:
 
         folder.require_free(options.check, options.force or options.resume, FILES)
     simulations = with_prior(options, Simulations.load(options.simulations))
+    if options.check is not None and len(simulations) < FEWEST_TO_CHECK:
+        raise InputError(
+            f"expected at least {FEWEST_TO_CHECK} simulations for --check, got {len(simulations)}: "
+            "a tenth of them is held out for it; simulate more, or leave out --check"
+        )
     observation = read_observation(options.observation, simulations.observations.shape[1:])
     _note_what_is_learned_from(options, simulations)
     fit_key, sample_key, check_key = jax.random.split(jax.random.key(options.seed), 3)

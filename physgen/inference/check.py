@@ -33,17 +33,23 @@ _DENSITY_DRAWS = 100  # of each simulation whose log_prob is computed
 
 @runtime_checkable
 class NamedPosterior(Protocol):
-    """What is checked: a `Density` over named parameters, its context the observation."""
+    """What is checked: p(parameters | observation) over named parameters."""
 
-    @property
-    def names(self) -> tuple[str, ...]: ...
+    names: tuple[str, ...]
+    units: tuple[str, ...]
 
-    @property
-    def units(self) -> tuple[str, ...]: ...
+    def sample(self, key: PRNGKeyArray, n: int, context: Any) -> Array:
+        """n samples (n, d); context is one observation for all, or one for each."""
+        ...
 
-    def sample(self, key: PRNGKeyArray, n: int, context: Any = None) -> Array: ...
 
-    def log_prob(self, x: Any, context: Any = None) -> Array: ...
+@runtime_checkable
+class HasLogProb(Protocol):
+    """A posterior whose density can be computed: a `Density`."""
+
+    def log_prob(self, x: Any, context: Any) -> Array:
+        """Log-densities of parameters (..., d) given observations (..., *x)."""
+        ...
 
 
 @runtime_checkable
@@ -71,9 +77,10 @@ def check(
 ) -> Check:
     """Calibration of a posterior over simulations that it was not trained on.
 
-    Ranks of each parameter, TARP and the coverage of highest-density regions, all at level `alpha`
-    together. With an observation: its posterior, and whether it is like the simulations; with a
-    simulator too: whether it is like what the posterior predicts.
+    Ranks of each parameter, TARP and, where the posterior has `log_prob`, the coverage of
+    highest-density regions, all at level `alpha` together. With an observation: its posterior, and
+    whether it is like the simulations; with a simulator too: whether it is like what the posterior
+    predicts.
 
     Args:
         simulations: parameters from the prior with their observations, as `Simulations` or a pair
@@ -91,13 +98,24 @@ def check(
     theta, x = _pair(simulations, posterior)
     if simulator is not None and observation is None:
         raise InputError("expected an observation to go with the simulator, got none; give it")
+    if truth is not None and np.shape(truth) != (len(posterior.names),):
+        raise InputError(
+            f"expected a truth of shape ({len(posterior.names)},), got {np.shape(truth)}; give one "
+            "number for each parameter"
+        )
     chosen_key, draw_key, sample_key, predict_key = jax.random.split(key, 4)
     rng = np.random.default_rng(seed_of(chosen_key))
     chosen = np.sort(rng.permutation(len(theta))[:n_simulations])
     truths, observations = theta[chosen], x[chosen]
     draws = draw_each(posterior, draw_key, n_samples, observations)
-    densities = _log_probs(posterior, truths, draws[:, :_DENSITY_DRAWS], observations)
-    tests = len(posterior.names) + 2
+    d, has_density = len(posterior.names), isinstance(posterior, HasLogProb)
+    share = alpha / (d + 1 + has_density)  # of each curve
+    coverage = None
+    if has_density:
+        densities = _log_probs(posterior, truths, draws[:, :_DENSITY_DRAWS], observations)
+        coverage = highest_density_coverage(
+            densities[:, 0], densities[:, 1:], alpha=share, seed=rng
+        )
     found = Check(
         names=tuple(posterior.names),
         units=tuple(posterior.units),
@@ -105,12 +123,10 @@ def check(
         n_samples=n_samples,
         alpha=alpha,
         calibration=simulation_based_calibration(
-            truths, draws, names=posterior.names, alpha=alpha * (tests - 2) / tests, seed=rng
+            truths, draws, names=posterior.names, alpha=share * d, seed=rng
         ),
-        tarp=tarp(truths, draws, alpha=alpha / tests, seed=rng),
-        coverage=highest_density_coverage(
-            densities[:, 0], densities[:, 1:], alpha=alpha / tests, seed=rng
-        ),
+        tarp=tarp(truths, draws, alpha=share, seed=rng),
+        coverage=coverage,
     )
     if observation is not None:
         seen = np.asarray(observation)
@@ -169,7 +185,9 @@ def _samples(posterior: NamedPosterior, key, observation: np.ndarray) -> Posteri
         samples,
         names=posterior.names,
         units=posterior.units,
-        log_prob=np.asarray(posterior.log_prob(samples, observation)),
+        log_prob=posterior.log_prob(samples, observation)
+        if isinstance(posterior, HasLogProb)
+        else None,
         observation=observation,
         low=getattr(posterior, "low", None),
         high=getattr(posterior, "high", None),
@@ -183,7 +201,7 @@ def _predict(posterior, key, simulator, observation, samples: PosteriorSamples, 
     ]
     given = Prior(
         lambda key, n: posterior.sample(key, n, observation),
-        lambda theta: posterior.log_prob(theta, observation),
+        _never,
         Support(*ends),
         samples.names,
         samples.units,
@@ -202,6 +220,10 @@ def _predict(posterior, key, simulator, observation, samples: PosteriorSamples, 
         draws.astype(np.float64),
         misspecification(seen, draws, names=names, seed=rng),
     )
+
+
+def _never(theta):
+    raise NotImplementedError("a simulation asks for samples alone")
 
 
 def _pair(simulations, posterior) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,8 @@ from physgen.plots import (
 from physgen.validation.calibration import Calibration, Coverage
 from physgen.validation.uniformity import RankTest
 
+_TOGETHER = " The bands of this page are meant for all its curves of ranks and coverage together."
+
 
 def ranks_figure(calibration: Calibration, band: str) -> CaptionedFigure:
     """Ranks of the truth among posterior draws, a panel for each parameter."""
@@ -27,25 +29,31 @@ def ranks_figure(calibration: Calibration, band: str) -> CaptionedFigure:
     return CaptionedFigure(
         "Ranks of the truth",
         "Simulation-based calibration: for each rank the share of simulations in which the truth "
-        "has at most that rank among posterior draws, minus the expected share. Above zero on the "
+        "has a lower rank among posterior draws, minus the expected share. Above zero on the "
         "left and below on the right: overconfident. The other way round: underconfident. Above "
-        "zero throughout: biased high. Below: biased low.",
+        f"zero throughout: biased high. Below: biased low.{_TOGETHER}",
         rank_differences(panels, band),
     )
 
 
-def coverage_figure(regions: Coverage, tarp: Coverage, band: str) -> CaptionedFigure:
-    """Coverage of highest-density regions, and TARP."""
+def coverage_figure(regions: Coverage | None, tarp: Coverage, band: str) -> CaptionedFigure:
+    """Coverage of highest-density regions, where it is known, and TARP."""
+    found = {"highest-density regions": regions, "TARP": tarp}
     panels = [
-        _shares(f"{title}, p = {found.p_value:.2g}", found.test)
-        for title, found in (("highest-density regions", regions), ("TARP", tarp))
+        _shares(f"{title}, p = {coverage.p_value:.2g}", coverage.test)
+        for title, coverage in found.items()
+        if coverage is not None
     ]
+    about_regions = (
+        "Highest-density regions: how often the region of highest posterior density holds the "
+        "truth; below the diagonal the posterior is overconfident, above it underconfident. "
+    )
     return CaptionedFigure(
         "Coverage of the joint posterior",
-        "Left: how often the region of highest posterior density holds the truth; below the "
-        "diagonal the posterior is overconfident, above it underconfident. Right: how often the "
-        "truth is nearer to a random point than that share of the posterior draws; overconfident "
-        "where the curve is above the diagonal at first and below it at last.",
+        (about_regions if regions is not None else "")
+        + "TARP: how often the ball around a random point that reaches to the truth holds less "
+        "than that share of the posterior; overconfident where the curve is above the diagonal at "
+        f"first and below it at last.{_TOGETHER}",
         coverage_curves(panels, band),
     )
 

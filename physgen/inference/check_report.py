@@ -64,7 +64,7 @@ class Check:
     alpha: float
     calibration: Calibration
     tarp: Coverage
-    coverage: Coverage
+    coverage: Coverage | None
     truth: Float[np.ndarray, " d"] | None = None
     samples: PosteriorSamples | None = None
     misspecification: Misspecification | None = None
@@ -76,7 +76,8 @@ class Check:
 
         An exact posterior is, with probability 1 - alpha.
         """
-        return self.calibration.inside and self.tarp.inside and self.coverage.inside
+        curves = (self.calibration, self.tarp, self.coverage)
+        return all(curve.inside for curve in curves if curve is not None)
 
     @property
     def headline(self) -> str:
@@ -92,7 +93,7 @@ class Check:
             self.misspecification and self.misspecification.finding(),
             self.prediction and self.prediction.comparison.finding("what the posterior predicts"),
             *self.calibration.findings,
-            self.coverage.finding,
+            self.coverage and self.coverage.finding,
             self.tarp.finding,
         ]
         return tuple(text for text in found if text)
@@ -140,11 +141,8 @@ class Check:
                     }
                     for i, (name, test) in enumerate(zip(c.names, c.tests, strict=True))
                 },
-                "tarp": {"held_68": self.tarp.held, **_test_dict(self.tarp.test)},
-                "highest_density": {
-                    "held_68": self.coverage.held,
-                    **_test_dict(self.coverage.test),
-                },
+                "tarp": _coverage_dict(self.tarp),
+                "highest_density": self.coverage and _coverage_dict(self.coverage),
                 "posterior": None if self.samples is None else self.samples.statistics(),
                 "observation": self.misspecification and _comparison(self.misspecification),
                 "prediction": self.prediction and _comparison(self.prediction.comparison),
@@ -222,7 +220,10 @@ class Check:
                 c.names, c.tests, c.p_adjusted, c.held, c.above, c.contraction, strict=True
             )
         ]
-        bold = [(False, wrong, wrong, False, False, False) for wrong in c.p_adjusted <= c.alpha]
+        bold = [
+            (False, wrong, wrong, False, False, False)
+            for wrong in (c.p_adjusted <= c.alpha).tolist()
+        ]
         return html.table(_COLUMNS, rows, bold)
 
 
@@ -235,6 +236,10 @@ def _test_dict(test: RankTest) -> dict[str, Any]:
         "lower": test.lower,
         "upper": test.upper,
     }
+
+
+def _coverage_dict(found: Coverage) -> dict[str, Any]:
+    return {"held_68": found.held, **_test_dict(found.test)}
 
 
 def _comparison(found: Misspecification) -> dict[str, Any]:

@@ -2,17 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from physgen.data import split
-from physgen.densities.embedded import Embedded
 from physgen.errors import InputError
 from physgen.inference.architectures import FewSteps, FlowMatching
 from physgen.inference.checks import require_usable

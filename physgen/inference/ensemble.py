@@ -46,7 +46,7 @@ def pair_loss(members: Any, key: PRNGKeyArray, batch: Mapping[str, Array]) -> Ar
 def in_frame(
     frame: Any, events: np.ndarray, contexts: np.ndarray
 ) -> dict[str, Float[np.ndarray, "n ..."]]:
-    """Pairs as densities see them, by their `frame`: latent events, and what is seen of contexts."""
+    """Pairs as networks see them, by a `frame`: latent events, and what is seen of contexts."""
     latent, seen = _in_frame(frame, jnp.asarray(events), jnp.asarray(contexts))
     return {"latent": np.asarray(latent), "seen": np.asarray(seen)}
 

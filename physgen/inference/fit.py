@@ -100,7 +100,9 @@ def fit_posterior(
     theta = np.asarray(simulations.parameters, np.float32)
     x = np.asarray(simulations.observations, np.float32)
     key_init, key_split, key_fit = jax.random.split(key, 3)
-    kept, held_out = split(key_split, len(theta), training.held_out)
+    schedule = training.schedule or schedule_for(len(theta))
+    share = _whole_batches(training.held_out * len(theta), schedule.batch_size, len(theta))
+    kept, held_out = split(key_split, len(theta), share)
 
     started = time.monotonic()
     support = Support(simulations.low, simulations.high)
@@ -119,7 +121,17 @@ def fit_posterior(
     )
     posterior = Posterior(settings, rngs=nnx.Rngs(key_init))
     posterior.frame = frame
-    run = _train(key_fit, posterior, theta, x, kept, held_out, training, checkpoint, resume, report)
+    run = _train(
+        key_fit,
+        posterior,
+        _in_frame(frame, theta[kept], x[kept]),
+        _in_frame(frame, theta[held_out], x[held_out]),
+        schedule=schedule,
+        training=training,
+        checkpoint=checkpoint,
+        resume=resume,
+        report=report,
+    )
     graph, _, rest = nnx.split(posterior, nnx.Param, ...)
     posterior = nnx.merge(graph, _anywhere(run.state.ema), rest)
     posterior.keep_held_out(theta[held_out[:KEPT]], x[held_out[:KEPT]])
@@ -136,12 +148,8 @@ def fit_posterior(
     return posterior
 
 
-def _train(
-    key, posterior, theta, x, kept, held_out, training, checkpoint, resume, report
-) -> FitResult:
+def _train(key, posterior, data, held_out, *, schedule, training, **running) -> FitResult:
     """Train the members of a posterior; its state is that of the networks alone."""
-    latent, seen = _in_frame(posterior.frame, theta, x)
-    data = {"latent": latent, "seen": seen}
     graph, parameters, rest = nnx.split(posterior, nnx.Param, ...)
 
     def loss(parameters, key, batch):
@@ -162,16 +170,19 @@ def _train(
         key,
         step.step,
         step.init(parameters),
-        jax.tree.map(lambda a: a[kept], data),
-        training.schedule or schedule_for(len(kept)),
+        data,
+        schedule,
         evaluate=step.evaluate,
-        validation_data=jax.tree.map(lambda a: a[held_out], data),
-        checkpoint=checkpoint,
-        resume=resume,
+        validation_data=held_out,
         on_total_steps=step.on_total_steps,
         identity=(posterior.settings, training),
-        report=report,
+        **running,
     )
+
+
+def _whole_batches(wanted: float, batch: int, n: int) -> float:
+    """The share of n items that is nearest to `wanted` of them in batches: compiled once."""
+    return min(max(round(wanted / batch), 1) * batch, n // 2) / n
 
 
 @jax.jit
@@ -183,9 +194,9 @@ def _to_frame(frame: Frame, theta, x):
     return jax.vmap(one)(theta, x)
 
 
-def _in_frame(frame: Frame, theta, x):
+def _in_frame(frame: Frame, theta: np.ndarray, x: np.ndarray) -> dict[str, np.ndarray]:
     latent, seen = _to_frame(frame, jnp.asarray(theta), jnp.asarray(x))
-    return np.asarray(latent), np.asarray(seen)
+    return {"latent": np.asarray(latent), "seen": np.asarray(seen)}
 
 
 def _anywhere(tree: Any) -> Any:

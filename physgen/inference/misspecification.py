@@ -28,6 +28,7 @@ _CHUNK = 256
 _NAMED = 8  # entries that a sentence names
 _TIE_BREAK = 1e-6
 _ROUNDING = 1e-6  # float32's
+_DIGITS = 9  # of a score; the rest is rounding, which would make an order of ties
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +181,8 @@ def _scores(observation, reference, others) -> tuple[Score, ...]:
         "Mahalanobis distance": _mahalanobis(both, z),
         "distance to the nearest simulations": _nearest(both, z),
     }
-    return tuple(Score(name, values[1:], float(values[0])) for name, values in found.items())
+    rounded = {name: np.round(values, _DIGITS) for name, values in found.items()}
+    return tuple(Score(name, values[1:], float(values[0])) for name, values in rounded.items())
 
 
 def _location_and_scale(values: Float[np.ndarray, "n k"]) -> tuple[np.ndarray, np.ndarray]:

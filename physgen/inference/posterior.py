@@ -290,11 +290,10 @@ def _power_of_two(n: int) -> int:
 
 
 def _padded(array: Array, axis: int, size: int) -> Array:
-    short = size - array.shape[axis]
-    if short == 0:
+    if array.shape[axis] == size:
         return array
-    last = jax.lax.slice_in_dim(array, array.shape[axis] - 1, array.shape[axis], axis=axis)
-    return jnp.concatenate([array, *[last] * short], axis=axis)
+    index = np.minimum(np.arange(size), array.shape[axis] - 1)
+    return array[(slice(None),) * axis + (index,)]
 
 
 @jax.jit

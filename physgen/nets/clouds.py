@@ -30,8 +30,9 @@ class CloudEmbedding:
     vectors: how many vectors a point carries, three entries each, right after its position; their
     unit must make them of order one, and only turn with the box. The other entries are scalars,
     such as the logarithm of a mass, best standardised.
-    width: entries of a point's representation. layers: of sums over functions of neighbours.
-    filters: functions summed by a layer. features: the output's size.
+    width: entries of a point's representation. layers: of sums over functions of neighbours, each
+    of which adds about as much time as there is without any. filters: functions summed by a layer.
+    features: the output's size.
     shells, shortest, longest: bumps of log distance, and the radii of the first and the last as
     fractions of the box.
     """
@@ -39,7 +40,7 @@ class CloudEmbedding:
     box_size: float
     vectors: int = 0
     width: int = 24
-    layers: int = 1
+    layers: int = 0
     filters: int = 8
     features: int = 32
     shells: int = 12

@@ -37,9 +37,7 @@ class MLPEmbedding:
         """An embedding of observations of shape `x_shape`, any."""
         entries = math.prod(x_shape) * (2 if self.missing else 1)
         network = FlatMLP(
-            ResidualMLP(
-                entries, self.features, self.width, self.depth, norm=self.norm, rngs=rngs
-            )
+            ResidualMLP(entries, self.features, self.width, self.depth, norm=self.norm, rngs=rngs)
         )
         return WithMissing(network) if self.missing else network
 

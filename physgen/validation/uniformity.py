@@ -16,6 +16,7 @@ from physgen.errors import InputError
 
 _LEVELS = 100  # at most so many are looked at
 _ROUNDING = 1e-9
+_DIGITS = 10  # of a probability; the rest is rounding, which would make an order of ties
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +109,7 @@ def _tails(n: int, level: Float[np.ndarray, " k"]) -> Float[np.ndarray, "k n1"]:
     """2 min(P(X <= x), P(X >= x)) of a binomial X of n trials for x = 0 ... n, a row a level."""
     below = binom.cdf(np.arange(n + 1), n, level[:, None])
     above = 1 - np.concatenate([np.zeros((len(level), 1)), below[:, :-1]], axis=1)
-    return 2 * np.minimum(below, above)
+    return np.round(2 * np.minimum(below, above), _DIGITS)
 
 
 def _null(tails, n, level, simulations, rng) -> Float[np.ndarray, " s"]:

@@ -38,8 +38,8 @@ class Tempering:
 
     particles: int = 10_000
     effective: float = 0.5
-    memory: float = 0.3
-    block: int = 20
+    memory: float = 0.4
+    block: int = 10
     most: int = 1000
 
 
