@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+PAGES = ["tutorial-galaxies.md", "catalogues.md", "tutorial-inference.md", "simulators.md"]
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["tutorial-galaxies.md", "catalogues.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_every_block_of_a_page_runs(page, tmp_path, monkeypatch, capsys):
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
     assert blocks

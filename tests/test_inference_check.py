@@ -191,7 +191,7 @@ def test_an_ordinary_observation_has_no_findings(pairs, of_predictions):
 
 def test_an_odd_observation_is_found_and_its_entry_named(pairs):
     odd = pairs[1][0] + np.array([0, 0, 0, 12, 0, 0])
-    found = check(Gaussian(), simulations=held_out(pairs), observation=odd, simulator=simulator)
+    found = check(Gaussian(), simulations=held_out(pairs), observation=odd, simulator=in_python)
     assert found.calibrated and found.misspecification.misspecified
     unlike_simulations, unlike_predictions = found.findings
     assert unlike_simulations.startswith("the observation is unlike the simulations (p = 0.0")
@@ -224,7 +224,7 @@ def test_the_folder_holds_one_page_its_figures_and_strict_json(tmp_path, pairs):
         simulations=held_out(pairs),
         observation=x[0],
         truth=theta[0],
-        simulator=simulator,
+        simulator=in_python,
         out=tmp_path / "out",
     )
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from flax import nnx
 from jax.scipy.special import logsumexp
+from scipy.stats import norm
 
 import physgen
+from physgen.densities.truncation import normalise
 from physgen.errors import InputError
 from physgen.inference import Simulations, normal_prior, simulate, uniform_prior
 from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
@@ -73,12 +75,25 @@ def test_three_lines_for_a_linear_gaussian_simulator():
 
 
 def test_density_integrates_to_one_in_the_box_and_vanishes_outside(boxed):
-    a, b = np.linspace(-1, 1, 301), np.linspace(0, 3, 301)
-    grid = np.stack(np.meshgrid(a, b, indexing="ij"), axis=-1)
-    density = np.exp(np.asarray(boxed.log_prob(grid, bent()[1][0]), np.float64))
-    assert np.trapezoid(np.trapezoid(density, b), a) == pytest.approx(1, abs=1e-3)
+    """Trapezoids on a grid that is denser towards the edges: theta = low + width Phi(s)."""
+    x, s = bent()[1][0], np.linspace(-5, 5, 401)
+    nodes = BOX.low + (BOX.high - BOX.low) * norm.cdf(s)[:, None]
+    weight = norm.pdf(s)[:, None] * norm.pdf(s) * np.prod(BOX.high - BOX.low)
+    grid = np.stack(np.meshgrid(*nodes.T, indexing="ij"), axis=-1)
+    density = np.exp(np.asarray(boxed.log_prob(grid, x), np.float64)) * weight
+    assert np.trapezoid(np.trapezoid(density, s), s) == pytest.approx(1, abs=1e-3)
+
     outside = np.array([[1.001, 1.0], [0.0, -0.001], [-1e6, 1e6], [0.0, 3.01]])
-    assert (np.asarray(boxed.log_prob(outside, bent()[1][0])) == -np.inf).all()
+    assert (np.asarray(boxed.log_prob(outside, x)) == -np.inf).all()
+
+
+def test_the_upper_end_of_a_box_is_as_far_out_as_the_number_below_it():
+    mean, deviation = jnp.array([0.4]), jnp.array([0.3])
+    end, below = (
+        normalise(jnp.array([u]), mean, deviation)
+        for u in (1.0, np.nextafter(np.float32(1), np.float32(0)))
+    )
+    assert end == below and 4 < float(end[0][0]) < 7
 
 
 def test_samples_are_where_the_density_is(boxed):

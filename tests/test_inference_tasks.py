@@ -12,8 +12,9 @@ import scipy.stats
 
 from physgen.errors import InputError
 from physgen.inference import tasks
-from physgen.inference.tasks import epidemic, glm, predators, slcp, truncated
+from physgen.inference.tasks import epidemic, glm, predators, truncated
 from physgen.inference.tasks.reference import Tempering, reference_posterior
+from physgen.inference.tasks.slcp import distractors
 from physgen.inference.tasks.stored import stored_observation
 from physgen.inference.tasks.trajectory import trajectory
 
@@ -46,13 +47,13 @@ def test_simulates_what_it_says(make):
     assert task.name == make.__name__
     assert theta.shape == task.prior.event_shape == (len(task.prior.names),)
     assert x.shape == task.x_shape and x.dtype == jnp.float32
-    assert np.isfinite(x).all() and np.isfinite(task.log_likelihood(theta, x))
+    assert np.isfinite(x).all()
 
     thetas = task.prior.sample(jax.random.key(1), 200)
     keys = jax.random.split(jax.random.key(2), 200)
     xs = jax.jit(jax.vmap(task.simulator))(keys, thetas)
     assert np.isfinite(xs).all() and len(np.unique(np.asarray(xs), axis=0)) > 100
-    assert np.isfinite(jax.vmap(task.log_likelihood)(thetas, xs)).all()
+    assert np.isfinite(jax.jit(jax.vmap(task.log_likelihood))(thetas, xs)).all()
 
 
 @named((tasks.sir, tasks.lotka_volterra, tasks.strike_slip_fault))
@@ -107,12 +108,12 @@ def test_slcp_likelihood(theta):
 def test_count_likelihoods():
     theta = jnp.asarray(THETA["bernoulli_glm"], jnp.float32)
     rate = scipy.special.expit(glm.design_matrix().astype(float) @ np.asarray(theta))
-    y = np.asarray(simulated(tasks.bernoulli_glm_raw(), theta, 1)[0])
+    y = simulated(tasks.bernoulli_glm_raw(), theta, 1)[0]
     expected = scipy.stats.bernoulli(rate).logpmf(y).sum()
     assert tasks.bernoulli_glm_raw().log_likelihood(theta, y) == pytest.approx(expected, rel=1e-5)
 
     theta = jnp.asarray(THETA["sir"], jnp.float32)
-    x = np.asarray(simulated(tasks.sir(), theta, 1)[0])
+    x = simulated(tasks.sir(), theta, 1)[0]
     share = np.asarray(epidemic.infected(theta), np.float64)
     expected = scipy.stats.binom(1000, share).logpmf(x).sum()
     assert tasks.sir().log_likelihood(theta, x) == pytest.approx(expected, rel=1e-3)
@@ -120,12 +121,12 @@ def test_count_likelihoods():
 
 def test_log_normal_likelihood():
     theta = jnp.asarray(THETA["lotka_volterra"], jnp.float32)
-    x = np.asarray(simulated(tasks.lotka_volterra(), theta, 1)[0])
+    x = simulated(tasks.lotka_volterra(), theta, 1)[0]
     median = np.exp(np.asarray(predators.log_populations(theta), np.float64))
     expected = scipy.stats.lognorm(0.1, scale=median).logpdf(x).sum()
-    log_likelihood = tasks.lotka_volterra().log_likelihood
-    assert log_likelihood(theta, jnp.asarray(x)) == pytest.approx(expected, rel=1e-4)
-    assert log_likelihood(theta, jnp.asarray(x).at[3].set(0.0)) == -jnp.inf
+    log_likelihood = jax.jit(tasks.lotka_volterra().log_likelihood)
+    assert log_likelihood(theta, x) == pytest.approx(expected, rel=1e-4)
+    assert log_likelihood(theta, x.at[3].set(0.0)) == -jnp.inf
 
 
 def test_spike_sums_are_sufficient():
@@ -160,7 +161,7 @@ NEIGHBOURS = {
     "bernoulli_glm": 0.1,
     "bernoulli_glm_raw": 0.1,
     "sir": 0.005,
-    "lotka_volterra": 0.01,
+    "lotka_volterra": 0.003,
     "strike_slip_fault": 0.04,
 }
 
@@ -177,12 +178,9 @@ def test_likelihood_ratio_has_mean_one(make):
     theta = jnp.asarray(THETA.get(family, default), jnp.float32)
     step = NEIGHBOURS[task.name] * jnp.where(jnp.arange(len(theta)) % 2 == 0, -1.0, 1.0)
     x = simulated(task, theta, 20_000)
+    log_likelihood = jax.jit(jax.vmap(task.log_likelihood, (None, 0)))
     for sign in (-1.0, 1.0):
-        other = theta * (1 + sign * step)
-        ratio = np.exp(
-            jax.jit(jax.vmap(lambda x, other=other: task.log_likelihood(other, x)))(x)
-            - jax.jit(jax.vmap(lambda x: task.log_likelihood(theta, x)))(x)
-        )
+        ratio = np.exp(log_likelihood(theta * (1 + sign * step), x) - log_likelihood(theta, x))
         print(task.name, ratio.std())
         assert 0.05 < ratio.std() < 5
         assert abs(ratio.mean() - 1) < 4 * ratio.std() / np.sqrt(len(x))
@@ -191,7 +189,7 @@ def test_likelihood_ratio_has_mean_one(make):
 @pytest.mark.parametrize(
     ("make", "low", "high", "cells"),
     [
-        (tasks.two_moons, [-0.25, -0.6], [0.15, -0.2], 16),
+        (tasks.two_moons, [0.15, -0.52], [0.35, -0.18], 16),
         (tasks.gaussian_mixture, [-3.7, -4.4], [4.3, 3.6], 16),
     ],
 )
@@ -221,7 +219,7 @@ def test_density_in_two_dimensions(make, low, high, cells):
 
 
 def test_distractors_are_a_mixture_of_student_distributions():
-    noise = slcp.distractors()
+    noise = distractors()
     x = np.asarray(simulated(tasks.slcp_distractors(), THETA["slcp"], 5000), np.float64)
     drawn = np.empty((5000, 100))
     drawn[:, noise.permutation] = x
@@ -329,7 +327,7 @@ def least_pvalue(one, other):
     ("make", "x"),
     [
         (tasks.two_moons, [-0.2, 0.1]),
-        (tasks.two_moons, [-1.05, 0.6]),
+        (tasks.two_moons, [-0.9, 0.3]),
         (tasks.gaussian_mixture, [9.8, -3.0]),
         (tasks.strike_slip_fault, None),
     ],
@@ -434,7 +432,7 @@ def test_stored_observations_are_as_simulated(stored):
 
 def test_stored_distractors_and_spikes(stored):
     packed = np.load(stored / "slcp_distractors_noise.npz")
-    noise = slcp.distractors()
+    noise = distractors()
     for name in ("loc", "scale_tril"):
         assert np.array_equal(getattr(noise, name), packed[name])
     assert np.array_equal(noise.permutation, packed["permutation"])

@@ -1,5 +1,7 @@
 """A density whose context is first summarised by a network."""
 
+from typing import Any
+
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from physgen.density import Density, Shape
@@ -24,8 +26,8 @@ class Embedded(Density):
         """The loss of `density` at the features of one context."""
         return self.density.loss(key, x, self.embedding(context))
 
-    def _log_prob(self, x, context):
+    def _log_prob(self, x, context: Any):
         return self.density._log_prob(x, self.embedding(context))
 
-    def _sample(self, key, context):
+    def _sample(self, key, context: Any):
         return self.density._sample(key, self.embedding(context))

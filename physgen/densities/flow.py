@@ -3,9 +3,6 @@
 Rezende & Mohamed 2015 (arXiv:1505.05770); Papamakarios et al. 2021 (arXiv:1912.02762).
 """
 
-import jax
-from flax import nnx
-
 from physgen.densities.base import Gaussian
 from physgen.densities.layers import Layer
 from physgen.density import Density, Shape

@@ -19,6 +19,7 @@ Event = Float[Array, " d"]
 def normalise(u: Event, mean: Event, deviation: Event) -> tuple[Event, Event]:
     """z and log dz/du of u in (0, 1); the mean is moved to at most `REACH` deviations outside."""
     mean, below, above, mass = _mass(mean, deviation)
+    u = jnp.minimum(u, 1 - jnp.finfo(u.dtype).epsneg)  # 1 itself is a rounded number below it
     t = (u - mean) / deviation
     lower = ndtr(jnp.minimum(t, 0.0)) - below
     upper = ndtr(jnp.minimum(-t, 0.0)) - above

@@ -35,8 +35,11 @@ _DENSITY_DRAWS = 100  # of each simulation whose log_prob is computed
 class NamedPosterior(Protocol):
     """What is checked: p(parameters | observation) over named parameters."""
 
-    names: tuple[str, ...]
-    units: tuple[str, ...]
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    @property
+    def units(self) -> tuple[str, ...]: ...
 
     def sample(self, key: PRNGKeyArray, n: int, context: Any) -> Array:
         """n samples (n, d); context is one observation for all, or one for each."""

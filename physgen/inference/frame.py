@@ -110,8 +110,10 @@ class Frame(nnx.Module):
     ) -> Float[Array, " d"]:
         """theta, always inside the box."""
         z = self.factor @ latent
-        inside = denormalise(z, prediction.mean, self.deviation[...])
-        opened = jnp.where(self._boxed, inside, prediction.mean + self.deviation * z)
+        opened = prediction.mean + self.deviation * z
+        if any(self.boxed):
+            inside = denormalise(z, prediction.mean, self.deviation[...])
+            opened = jnp.where(self._boxed, inside, opened)
         theta, _ = self.unboxed.constrain(self.origin + self.width * opened)
         return self.support.inside(theta)
 
@@ -127,12 +129,11 @@ class Frame(nnx.Module):
     def _standardise(self, opened: Array, mean: Array) -> tuple[Array, Array]:
         """What would be normal under the regression, and the logarithms of its slopes."""
         deviation = self.deviation[...]
+        free, log_free = (opened - mean) / deviation, -jnp.log(deviation)
+        if not any(self.boxed):
+            return free, log_free
         z, log_slope = normalise(jnp.where(self._boxed, opened, 0.5), mean, deviation)
-        free = (opened - mean) / deviation
-        return (
-            jnp.where(self._boxed, z, free),
-            jnp.where(self._boxed, log_slope, -jnp.log(deviation)),
-        )
+        return jnp.where(self._boxed, z, free), jnp.where(self._boxed, log_slope, log_free)
 
 
 def _filled(scaled: Array) -> Array:

@@ -45,7 +45,7 @@ class WeightedSamples:
     @property
     def effective_sample_size(self) -> float:
         """Kish's: one over the sum of the squared weights."""
-        return float(np.exp(-logsumexp(2 * self.log_weights)))
+        return float(1 / np.sum(self.weights**2))
 
     def mean(self) -> Float[np.ndarray, " d"]:
         """The weighted mean of the parameters."""

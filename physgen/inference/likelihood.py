@@ -134,13 +134,13 @@ class Likelihood(Density):
         given = None if context is None else jnp.asarray(context, jnp.float32)
         return _sample(self, key, n, given)
 
-    def _log_prob(self, x, context):
+    def _log_prob(self, x, context: Any):
         prediction = self.frame.predict(self.support.unconstrain(context)[0])
         latent, log_det = self.frame.to_latent(x, prediction)
         values = each(self.members, lambda m: m._log_prob(latent, prediction.seen))
         return jax.nn.logsumexp(values) - jnp.log(self.settings.members) + log_det
 
-    def _sample(self, key, context):
+    def _sample(self, key, context: Any):
         member_key, key = jax.random.split(key)
         prediction = self.frame.predict(self.support.unconstrain(context)[0])
         drawn = each(self.members, lambda m: m._sample(key, prediction.seen))

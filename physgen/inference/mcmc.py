@@ -1,8 +1,8 @@
 """Posterior draws from a likelihood: tempered particles, then many short chains side by side.
 
 The particles find every mode, and give the chains their starts and their metric. A step of a chain
-is one of the No-U-Turn sampler (Hoffman & Gelman 2014, arXiv:1111.4246) and then a jump along the
-difference of two particles, which may lead to another mode.
+is one of the No-U-Turn sampler (Hoffman & Gelman 2014, arXiv:1111.4246) and then a few jumps along
+the difference of two particles, which may lead to another mode.
 """
 
 import warnings
@@ -22,17 +22,12 @@ from numpy.typing import ArrayLike
 from physgen.density import Shape, leading_shape
 from physgen.errors import InputError
 from physgen.inference.priors import as_prior
-from physgen.inference.tempering import (
-    LogLikelihood,
-    Target,
-    Tempering,
-    Walker,
-    differential_move,
-    tempered_particles,
-)
+from physgen.inference.tempering import LogLikelihood, Particle, Target, Tempering, move, tempered
 
 CONVERGED = 1.05
+ACCEPTED = 0.8  # on average, by the step size
 AT_ONCE = 50
+JUMPS = 5  # after each step
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ class Sampler:
         doublings: of a trajectory, at most: 2^doublings gradients a step.
     """
 
-    tempering: Tempering = Tempering(particles=2000, moves=10, rounds=2)
+    tempering: Tempering = Tempering(particles=2000, most=200)
     chains: int = 64
     warmup: int = 50
     steps: int = 100
@@ -71,7 +66,8 @@ class Draws(NamedTuple):
 class HasLikelihood(Protocol):
     """A likelihood of one observation of shape `x_shape`, up to a factor that only x knows."""
 
-    x_shape: Shape
+    @property
+    def x_shape(self) -> Shape: ...
 
     def log_likelihood(self, theta: Any, x: Any) -> Any: ...
 
@@ -161,12 +157,11 @@ def draw(key: PRNGKeyArray, n: int, target: Target, sampler: Sampler = Sampler()
     Raises:
         InputError: if the likelihood is zero at all draws of the prior.
     """
-    key, probe_key, particle_key, start_key, chain_key, choice_key = jax.random.split(key, 6)
-    _require_explained(probe_key, target, sampler.tempering.particles)
-    pool = tempered_particles(particle_key, sampler.tempering.particles, target, sampler.tempering)
+    particle_key, chain_key, choice_key = jax.random.split(key, 3)
+    particles = max(sampler.tempering.particles, sampler.chains)
+    pool = tempered(particle_key, particles, target, sampler.tempering)
     steps = max(-(-n // sampler.chains), sampler.steps)
-    start = jax.random.choice(start_key, pool, (sampler.chains,), replace=False)
-    chains = _run_chains(chain_key, target, start, pool, sampler, steps)
+    chains = _run_chains(chain_key, target, pool, sampler, steps)
     r_hat, effective = (np.atleast_1d(values) for values in _diagnose(chains))
     worst = int(np.argmax(r_hat))
     if not r_hat[worst] <= CONVERGED:
@@ -183,70 +178,55 @@ def _of_module(likelihood, x, theta):
     return likelihood.log_likelihood(theta, x)
 
 
-def _require_explained(key: PRNGKeyArray, target: Target, n: int) -> None:
-    theta = target.prior.sample(key, n)
-    if not np.isfinite(_log_likelihoods(target, theta)).any():
-        raise InputError(
-            f"expected an observation that some parameters explain, got a likelihood of 0 at all "
-            f"of {n} draws of the prior; compare it with the simulations"
-        )
-
-
-@jax.jit
-def _log_likelihoods(target, theta):
-    return jax.vmap(target.log_likelihood)(theta)
-
-
-def _run_chains(key, target, start, pool, sampler, steps) -> Float[Array, "chains steps d"]:
-    """Chains in R^d after their warm-up, in calls of `AT_ONCE` steps."""
-    init, _, _ = dual_averaging_adaptation(0.8)
-    scale = jnp.linalg.cholesky(jnp.cov(pool.T).reshape(pool.shape[1], -1))
-    state = start, jax.tree.map(lambda v: jnp.asarray(v, start.dtype), init(0.5))
+def _run_chains(
+    key: PRNGKeyArray, target: Target, pool: Float[Array, "m d"], sampler: Sampler, steps: int
+) -> Float[Array, "chains steps d"]:
+    """Chains on R^d after their warm-up, in calls of `AT_ONCE` steps."""
+    init, _, _ = dual_averaging_adaptation(ACCEPTED)
+    z = pool[: sampler.chains]
+    state = z, jax.tree.map(lambda v: jnp.asarray(v, z.dtype), init(0.5))
     kept = []
     for call in range(-(-sampler.warmup // AT_ONCE) + -(-steps // AT_ONCE)):
-        adapting = call < -(-sampler.warmup // AT_ONCE)
-        state, positions = _walk(
-            jax.random.fold_in(key, call), target, state, pool, scale, adapting, sampler.doublings
-        )
+        adapting = call * AT_ONCE < sampler.warmup
+        call_key = jax.random.fold_in(key, call)
+        state, path = _walk(call_key, target, state, pool, adapting, sampler.doublings)
         if not adapting:
-            kept.append(positions)
+            kept.append(path)
     return jnp.swapaxes(jnp.concatenate(kept), 0, 1)[:, -steps:]
 
 
 @partial(jax.jit, static_argnames="doublings")
-def _walk(key, target, state, pool, scale, adapting, doublings):
-    """`AT_ONCE` steps of all chains, in coordinates w in which the pool has unit covariance."""
-    solve = partial(jax.scipy.linalg.solve_triangular, scale, lower=True)
-    log_density = lambda w: target.log_density(scale @ w)  # noqa: E731
-    jumps = solve(pool.T).T
+def _walk(key, target, state, pool, adapting, doublings):
+    """`AT_ONCE` steps of all chains; their positions (steps, chains, d)."""
     kernel = blackjax.nuts.build_kernel()
-    _, update, _ = dual_averaging_adaptation(0.8)
-    mass = jnp.ones(pool.shape[1])
+    _, update, _ = dual_averaging_adaptation(ACCEPTED)
+    covariance = jnp.cov(pool.T).reshape(pool.shape[1], pool.shape[1])
 
-    def one(key, w, step_size):
+    def log_density(z):
+        particle = target.at(z)
+        return particle.log_prior + particle.log_likelihood
+
+    def jump(particle, key):
+        return move(key, particle, target, 1.0, pool), None
+
+    def one(key, z, step_size):
         nuts_key, jump_key = jax.random.split(key)
-        chain = blackjax.nuts.init(w, log_density)
-        chain, info = kernel(
-            nuts_key, chain, log_density, step_size, mass, max_num_doublings=doublings
-        )
-        walker = Walker(chain.position, chain.logdensity)
-        walker, _ = differential_move(jump_key, walker, log_density, jumps)
-        return walker.position, info.acceptance_rate
+        chain = blackjax.nuts.init(z, log_density)
+        chain, info = kernel(nuts_key, chain, log_density, step_size, covariance, doublings)
+        start = Particle(chain.position, jnp.zeros_like(chain.logdensity), chain.logdensity)
+        end, _ = jax.lax.scan(jump, start, jax.random.split(jump_key, JUMPS))
+        return end.z, info.acceptance_rate
 
-    def step(carry, key):
-        w, adaptation = carry
+    def step(state, key):
+        z, adaptation = state
         log_size = jnp.where(adapting, adaptation.log_step_size, adaptation.log_step_size_avg)
-        keys = jax.random.split(key, len(w))
-        w, rates = jax.vmap(one, (0, 0, None))(keys, w, jnp.exp(log_size))
+        keys = jax.random.split(key, len(z))
+        z, rates = jax.vmap(one, (0, 0, None))(keys, z, jnp.exp(log_size))
         learned = update(adaptation, jnp.mean(jnp.nan_to_num(rates)))
         adaptation = jax.tree.map(partial(jnp.where, adapting), learned, adaptation)
-        return (w, adaptation), w
+        return (z, adaptation), z
 
-    positions, adaptation = state
-    carry = solve(positions.T).T, adaptation
-    (w, adaptation), path = jax.lax.scan(step, carry, jax.random.split(key, AT_ONCE))
-    back = lambda w: w @ scale.T  # noqa: E731
-    return (back(w), adaptation), back(path)
+    return jax.lax.scan(step, state, jax.random.split(key, AT_ONCE))
 
 
 @jax.jit

@@ -31,7 +31,8 @@ EMBEDDED_AT_ONCE = 64
 class PosteriorSettings:
     """What shapes a posterior: the parameters, the observation, the networks.
 
-    missing: whether entries of the observation may be NaN. members: networks in the ensemble. low and high are infinite where a parameter has no bound.
+    missing: whether entries of the observation may be NaN. members: networks in the ensemble. low
+    and high are infinite where a parameter has no bound.
     """
 
     names: tuple[str, ...]
@@ -189,7 +190,7 @@ class Posterior(Density):
         """
         return _log_prob(self, jnp.asarray(x, jnp.float32), self._observation(context))
 
-    def _log_prob(self, x, context):
+    def _log_prob(self, x, context: Any):
         prediction = self.frame.predict(context)
         latent, log_det = self.frame.to_latent(x, prediction)
         graph, states = nnx.split(self.members)
@@ -201,7 +202,7 @@ class Posterior(Density):
         value = jax.nn.logsumexp(each) - jnp.log(self.settings.members) + log_det
         return jnp.where(self.support.contains(x), value, -jnp.inf)
 
-    def _sample(self, key, context):
+    def _sample(self, key, context: Any):
         return self.sample_each(key, 1, context[None])[0, 0]
 
     def _observation(self, context: ArrayLike | None) -> Array:
@@ -278,9 +279,7 @@ def _draw_in_parts(posterior: Posterior, keys: Array, contexts: Array) -> Array:
         columns = []
         for j in range(0, k, k_part):
             part = keys[:, i : i + m_part, j : j + k_part]
-            columns.append(
-                _draw(posterior, _padded(_padded(part, 1, m_part), 2, k_part), context)
-            )
+            columns.append(_draw(posterior, _padded(_padded(part, 1, m_part), 2, k_part), context))
         rows.append(jnp.concatenate(columns, axis=2)[:, : m - i, :k])
     return jnp.concatenate(rows, axis=1)
 

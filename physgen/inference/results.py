@@ -52,10 +52,10 @@ class PosteriorSamples:
     samples: Float[np.ndarray, "n d"]
     names: tuple[str, ...]
     units: tuple[str, ...]
-    log_prob: Float[np.ndarray, " n"] | None = None
+    log_prob: Float[np.ndarray, "..."] | None = None
     observation: Float[np.ndarray, "*x"] | None = None
-    low: Float[np.ndarray, " d"] | None = None
-    high: Float[np.ndarray, " d"] | None = None
+    low: Float[np.ndarray, "..."] | None = None
+    high: Float[np.ndarray, "..."] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):

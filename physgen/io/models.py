@@ -94,7 +94,9 @@ def from_json(cls: type[Settings], values: dict[str, Any], where: str) -> Settin
     hints = get_type_hints(cls)
     restored = {}
     for name, value in values.items():
-        nested = [t for t in (hints[name], *get_args(hints[name])) if dataclasses.is_dataclass(t)]
+        nested: list[Any] = [
+            t for t in (hints[name], *get_args(hints[name])) if dataclasses.is_dataclass(t)
+        ]
         if isinstance(value, dict) and nested:
             written = value.get(CLASS, nested[0].__name__)
             match = next((t for t in nested if t.__name__ == written), None)

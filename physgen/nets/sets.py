@@ -42,7 +42,7 @@ class DeepSetsEmbedding:
 
 
 class DeepSets(nnx.Module):
-    """A function of the mean of a function of the elements; Zaheer et al. 2017 (arXiv:1703.06114)."""
+    """A function of the mean of a function of the elements (Zaheer et al. 2017, 1703.06114)."""
 
     def __init__(self, entries: int, settings: DeepSetsEmbedding, *, rngs: nnx.Rngs):
         s = settings
@@ -86,7 +86,7 @@ class SetTransformerEmbedding:
 
 
 class SetTransformer(nnx.Module):
-    """Attention between the elements, then from seeds to them; Lee et al. 2019 (arXiv:1810.00825)."""
+    """Attention between elements, then from seeds to them (Lee et al. 2019, 1810.00825)."""
 
     def __init__(self, entries: int, settings: SetTransformerEmbedding, *, rngs: nnx.Rngs):
         s = settings

@@ -36,7 +36,7 @@ class ResidualVelocity(nnx.Module):
         time: Float[Array, ""],
         x: Float[Array, " d"],
         context: Float[Array, " c"] | None,
-        mask: None = None,
+        mask: Array | None = None,
     ) -> Float[Array, " d"]:
         variance = time**2 + (1 - time) ** 2
         scaled = x / jnp.sqrt(variance)

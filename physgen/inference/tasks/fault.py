@@ -1,10 +1,11 @@
 """A strike-slip fault between earthquakes, from the velocities of stations across it."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
-from numpy.typing import ArrayLike
 
 from physgen.errors import InputError
 from physgen.inference.priors import uniform_prior
@@ -14,7 +15,7 @@ _STATIONS = tuple(np.linspace(-100.0, 100.0, 21).tolist())  # km
 
 
 def strike_slip_fault(
-    stations: ArrayLike = _STATIONS,
+    stations: Sequence[float] | np.ndarray = _STATIONS,
     noise: float = 1.0,
     slip_rate: tuple[float, float] = (0.0, 60.0),
     locking_depth: tuple[float, float] = (0.5, 40.0),
@@ -61,7 +62,8 @@ def strike_slip_fault(
         return jnp.sum(jax.scipy.stats.norm.logpdf(x, velocities(theta), noise))
 
     prior = uniform_prior(
-        *zip(slip_rate, locking_depth, strict=True),
+        [slip_rate[0], locking_depth[0]],
+        [slip_rate[1], locking_depth[1]],
         names=["slip_rate", "locking_depth"],
         units=["mm/yr", "km"],
     )

@@ -1,0 +1,202 @@
+"""Posterior samples: kept bit for bit, summed up, drawn, and read by others."""
+
+import importlib
+import sys
+from statistics import NormalDist
+
+import h5py
+import numpy as np
+import pytest
+
+from physgen import InputError
+from physgen.inference.results import PosteriorSamples
+from physgen.io import write_header
+from physgen.plots import SampleSet, triangle
+from physgen.plots.style import SETS
+
+levels_of = importlib.import_module("physgen.plots.triangle")._levels
+
+NAMES, UNITS = ("slip_rate", "Omega_m"), ("mm/yr", "")
+
+
+def make(n=2000, seed=0, **changes):
+    rng = np.random.default_rng(seed)
+    given = {
+        "samples": np.float32(rng.normal(size=(n, 2)) * [3, 0.02] + [20, 0.3]),
+        "names": NAMES,
+        "units": UNITS,
+        "log_prob": np.float32(rng.normal(size=n)),
+        "observation": rng.normal(size=(2, 3)),
+        "low": [0.0, 0.0],
+        "high": [np.inf, 1.0],
+        "metadata": {"seed": 3, "simulator": "fault"},
+    }
+    return PosteriorSamples.from_arrays(**(given | changes))
+
+
+def test_a_file_holds_them_bit_for_bit(tmp_path):
+    samples = make()
+    samples.save(tmp_path / "posterior.h5")
+    loaded = PosteriorSamples.load(tmp_path / "posterior.h5")
+    for name in ("samples", "log_prob", "observation", "low", "high"):
+        one, other = getattr(samples, name), getattr(loaded, name)
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    assert (loaded.names, loaded.units) == (NAMES, UNITS)
+    assert loaded.metadata == {"seed": 3, "simulator": "fault"}
+    with pytest.raises(InputError, match="exists already"):
+        samples.save(tmp_path / "posterior.h5")
+    samples.save(tmp_path / "posterior.h5", overwrite=True)
+
+
+def test_what_is_unknown_stays_unknown(tmp_path):
+    PosteriorSamples.from_arrays([1.0, 2.0]).save(tmp_path / "posterior.h5")
+    loaded = PosteriorSamples.load(tmp_path / "posterior.h5")
+    assert loaded.names == ("theta_1",) and loaded.units == ("",) and len(loaded) == 2
+    assert loaded.log_prob is loaded.observation is loaded.low is loaded.high is None
+    assert loaded.metadata == {}
+
+
+def test_another_file_is_refused(tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        write_header(file, "catalogue")
+    with pytest.raises(InputError, match="holds a catalogue"):
+        PosteriorSamples.load(tmp_path / "other.h5")
+    with pytest.raises(InputError, match="does not exist"):
+        PosteriorSamples.load(tmp_path / "none.h5")
+
+
+def test_statistics_are_those_of_the_samples():
+    samples = make()
+    found = samples.statistics()["Omega_m"]
+    column = samples.samples[:, 1].astype(np.float64)
+    assert found["mean"] == pytest.approx(column.mean())
+    assert found["std"] == pytest.approx(column.std())
+    for key, level in {"median": 0.5, "low_68": 0.16, "high_68": 0.84, "low_95": 0.025}.items():
+        assert found[key] == pytest.approx(np.quantile(column, level))
+
+
+def test_the_table_shows_two_digits_of_the_error_and_is_aligned():
+    quantiles = [NormalDist().inv_cdf((i + 0.5) / 1000) for i in range(1000)]
+    values = np.stack([20 + 3 * np.array(quantiles), 0.3 + 0.02 * np.array(quantiles)], axis=1)
+    text = make(samples=values, log_prob=None).summary()
+    assert text.splitlines() == [
+        "parameter           mean    std  median    68% interval    95% interval",
+        "slip_rate [mm/yr]   20.0    3.0    20.0    17.0 to 23.0    14.1 to 25.9",
+        "Omega_m            0.300  0.020   0.300  0.280 to 0.320  0.261 to 0.339",
+    ]
+
+
+def test_a_constant_parameter_has_a_table_too():
+    assert "1.000" in PosteriorSamples.from_arrays(np.ones((5, 1))).summary()
+
+
+def test_arviz_reads_them_without_a_warning():
+    pytest.importorskip("arviz", exc_type=ImportError)
+    samples = make()
+    data = samples.to_arviz()
+    assert data.posterior.sizes == {"chain": 1, "draw": 2000}
+    for i, name in enumerate(NAMES):
+        np.testing.assert_array_equal(data.posterior[name].values[0], samples.samples[:, i])
+    assert data.posterior["slip_rate"].attrs["units"] == "mm/yr"
+    np.testing.assert_array_equal(data.sample_stats["lp"].values[0], samples.log_prob)
+    np.testing.assert_array_equal(data.observed_data["observation"].values, samples.observation)
+    bare = make(log_prob=None, observation=None).to_arviz()
+    assert bare.groups() == ["posterior"]
+
+
+def test_without_arviz_the_remedy_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "arviz", None)
+    with pytest.raises(InputError, match=r"pip install physgen\[arviz\]"):
+        make().to_arviz()
+
+
+def test_getdist_text_has_weights_costs_names_and_ranges(tmp_path):
+    samples = make(50, names=("slip rate", "Omega_m"))
+    paths = samples.to_getdist_text(tmp_path / "chains.v1")
+    assert [path.name for path in paths] == [
+        "chains.v1.txt",
+        "chains.v1.paramnames",
+        "chains.v1.ranges",
+    ]
+    table = np.loadtxt(paths[0])
+    np.testing.assert_array_equal(table[:, 0], 1)
+    np.testing.assert_allclose(table[:, 1], -samples.log_prob, rtol=1e-7)
+    np.testing.assert_array_equal(np.float32(table[:, 2:]), samples.samples)
+    assert paths[1].read_text().splitlines() == [
+        r"slip_rate \mathrm{slip\ rate\ [mm/yr]}",
+        r"Omega_m \mathrm{Omega\_m}",
+    ]
+    assert paths[2].read_text() == "slip_rate 0 N\nOmega_m 0 1\n"
+    with pytest.raises(InputError, match="exists already"):
+        samples.to_getdist_text(tmp_path / "chains.v1")
+
+
+def test_getdist_text_without_densities_or_bounds(tmp_path):
+    paths = make(9, log_prob=None, low=None, high=None).to_getdist_text(tmp_path / "a")
+    assert (np.loadtxt(paths[0])[:, 1] == 0).all()
+    assert paths[2].read_text() == "slip_rate N N\nOmega_m N N\n"
+
+
+def labels_of(figure):
+    return {t for ax in figure.axes for t in (ax.get_xlabel(), ax.get_ylabel()) if t}
+
+
+def test_the_plot_has_names_units_truth_and_a_legend(tmp_path):
+    figure = make().plot(truth=[21.0, 0.31], label="spline flow", others={"exact": make(seed=1)})
+    assert labels_of(figure) == {"slip_rate [mm/yr]", "Omega_m"}
+    assert len(figure.axes) == 3
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown[:3] == ["spline flow", "exact", "truth"]
+    assert len({style["linestyle"] for style in SETS}) == len(SETS)
+    figure.savefig(tmp_path / "triangle.png")
+    row = make().statistics()["slip_rate"]
+    up, down = row["high_68"] - row["median"], row["median"] - row["low_68"]
+    title = f"{row['median']:.1f} +{up:.1f} -{down:.1f}"
+    assert title in [ax.get_title() for ax in make().plot().axes]
+
+
+def test_contours_hold_the_stated_shares():
+    """A Gaussian on a fine grid: outside of radius r lies exp(-r^2 / 2)."""
+    x = np.linspace(-6, 6, 601)
+    density = np.exp(-0.5 * (x[:, None] ** 2 + x**2))
+    for level, mass in zip(levels_of(density), (0.95, 0.68), strict=True):
+        assert level == pytest.approx(1 - mass, rel=0.02)
+        assert density[density >= level].sum() / density.sum() == pytest.approx(mass, abs=2e-3)
+
+
+def test_a_truth_outside_of_the_samples_and_a_bound_are_seen():
+    samples = np.abs(np.random.default_rng(0).normal(size=(500, 2)))
+    figure = triangle([SampleSet("a", samples)], ["a", "b"], ["", ""], truth=[9.0, 1.0], low=[0, 0])
+    first = next(ax for ax in figure.axes if ax.get_xlabel() == "a")
+    assert first.get_xlim()[0] == 0 and first.get_xlim()[1] > 9
+
+
+@pytest.mark.parametrize("d", [1, 6])
+def test_any_number_of_parameters_can_be_drawn(d, tmp_path):
+    samples = np.random.default_rng(0).normal(size=(300, d))
+    samples[:, 0] = 1.0
+    figure = PosteriorSamples.from_arrays(samples).plot()
+    assert len(figure.axes) == d * (d + 1) // 2
+    figure.savefig(tmp_path / "triangle.png")
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: make(names=("a",)), "2 parameters"),
+        (lambda: make(units=("a",)), "2 parameters"),
+        (lambda: make(log_prob=np.zeros(3)), "log_prob of shape"),
+        (lambda: make(low=[0.0]), "low of shape"),
+        (lambda: make(samples=np.full((2000, 2), np.nan)), "NaN"),
+        (lambda: PosteriorSamples.from_arrays(np.zeros((0, 2))), "at least one sample"),
+        (lambda: PosteriorSamples.from_arrays(np.zeros((2, 2, 2))), r"\(n, d\)"),
+        (lambda: make().plot(truth=[1.0]), "truth"),
+        (lambda: make().plot(others={"b": make(names=("a", "b"))}), "same parameters"),
+        (lambda: make().plot(others={str(i): make(5) for i in range(4)}), "1 to 4 sets"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(call, words):
+    with pytest.raises(InputError, match=words) as error:
+        call()
+    assert "\n" not in str(error.value)
