@@ -235,7 +235,6 @@ def with_constant(theta):
         (altered(x=np.ones_like), "observations that vary"),
         (altered(theta=lambda t: t[:, :1]), "(n, 2) as the prior has, got (200, 1)"),
         (altered(49), "at least 50 simulations, got 49"),
-        ((*altered(), altered()[0]), "got 3 arrays"),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused(pair, message):

@@ -40,22 +40,6 @@ def simulated(task, theta, n, seed=0):
 # what every task is
 
 
-@named(ALL)
-def test_simulates_what_it_says(make):
-    task = make()
-    theta, x = task.observation(1)
-    assert task.name == make.__name__
-    assert theta.shape == task.prior.event_shape == (len(task.prior.names),)
-    assert x.shape == task.x_shape and x.dtype == jnp.float32
-    assert np.isfinite(x).all()
-
-    thetas = task.prior.sample(jax.random.key(1), 200)
-    keys = jax.random.split(jax.random.key(2), 200)
-    xs = jax.jit(jax.vmap(task.simulator))(keys, thetas)
-    assert np.isfinite(xs).all() and len(np.unique(np.asarray(xs), axis=0)) > 100
-    assert np.isfinite(jax.jit(jax.vmap(task.log_likelihood))(thetas, xs)).all()
-
-
 @named((tasks.sir, tasks.lotka_volterra, tasks.strike_slip_fault))
 def test_dimensional_parameters_have_units(make):
     assert all(make().prior.units) and len(make().prior.units) == len(make().prior.names)
@@ -79,6 +63,7 @@ THETA = {
     "sir": [0.4, 0.13],
     "lotka_volterra": [0.7, 0.06, 0.9, 0.04],
     "strike_slip_fault": [35.0, 12.0],
+    "gaussian_mixture": [0.3, -0.4],
 }
 
 
@@ -152,38 +137,51 @@ def test_fault_likelihood_and_profile():
 
 # simulators against likelihoods
 
-NEIGHBOURS = {
+STEP = {
     "gaussian_linear": 0.05,
     "gaussian_linear_uniform": 0.05,
     "gaussian_mixture": 0.03,
-    "slcp": 0.1,
-    "slcp_distractors": 0.1,
+    "slcp": 0.05,
+    "slcp_distractors": 0.05,
     "bernoulli_glm": 0.1,
     "bernoulli_glm_raw": 0.1,
-    "sir": 0.005,
-    "lotka_volterra": 0.003,
-    "strike_slip_fault": 0.04,
+    "sir": 0.003,
+    "lotka_volterra": 0.002,
+    "strike_slip_fault": 0.01,
 }
 
 
-@named([make for make in ALL if make is not tasks.two_moons])
-def test_likelihood_ratio_has_mean_one(make):
+@named(ALL)
+def test_simulator_agrees_with_likelihood(make):
     """E[p(x | other) / p(x | theta)] = 1 under p(x | theta), if the likelihood is the simulator's.
 
-    The last parameters move up by the given fraction, the first ones down.
+    The other theta is a small step away, up for every second parameter and down for the rest.
     """
-    task = make()
-    default = THETA["gaussian_linear"][:2]
+    task, n = make(), 8000
+    assert task.name == make.__name__
+    keys = jax.random.split(jax.random.key(0), n)
+    simulator = jax.jit(jax.vmap(task.simulator))
+    log_likelihood = jax.jit(jax.vmap(task.log_likelihood))
+
+    thetas = task.prior.sample(jax.random.key(1), n)
+    assert thetas.shape == (n, len(task.prior.names))
+    x = simulator(keys, thetas)
+    assert x.shape == (n, *task.x_shape) and x.dtype == jnp.float32
+    assert np.isfinite(x).all() and np.isfinite(log_likelihood(thetas, x)).all()
+    if task.name not in STEP:
+        return
+
     family = task.name.removesuffix("_distractors").removesuffix("_raw").removesuffix("_uniform")
-    theta = jnp.asarray(THETA.get(family, default), jnp.float32)
-    step = NEIGHBOURS[task.name] * jnp.where(jnp.arange(len(theta)) % 2 == 0, -1.0, 1.0)
-    x = simulated(task, theta, 20_000)
-    log_likelihood = jax.jit(jax.vmap(task.log_likelihood, (None, 0)))
-    for sign in (-1.0, 1.0):
-        ratio = np.exp(log_likelihood(theta * (1 + sign * step), x) - log_likelihood(theta, x))
-        print(task.name, ratio.std())
-        assert 0.05 < ratio.std() < 5
-        assert abs(ratio.mean() - 1) < 4 * ratio.std() / np.sqrt(len(x))
+    theta = np.asarray(THETA[family], np.float32)
+    step = STEP[task.name] * (-1.0) ** np.arange(1, len(theta) + 1)
+    here, up, down = (
+        jnp.asarray(np.tile(theta * (1 + sign * step), (n, 1)), jnp.float32) for sign in (0, 1, -1)
+    )
+    x = simulator(keys, here)
+    for other in (up, down):
+        ratio = np.exp(log_likelihood(other, x) - log_likelihood(here, x))
+        assert 0.05 < ratio.std() < 2
+        assert abs(ratio.mean() - 1) < 4 * ratio.std() / np.sqrt(n)
 
 
 @pytest.mark.parametrize(
@@ -342,17 +340,16 @@ def test_posterior_against_a_grid(make, x):
 
 
 def test_posterior_with_impossible_parameters():
-    """Half of the prior has likelihood zero, the other a Gaussian one."""
-    usual = tasks.gaussian_linear_uniform()
+    """Three quarters of the prior have likelihood zero."""
+    usual = tasks.gaussian_mixture()
 
     def log_likelihood(theta, x):
-        return jnp.where(theta[0] > 0, usual.log_likelihood(theta, x), -jnp.inf)
+        return jnp.where((theta > 0).all(), usual.log_likelihood(theta, x), -jnp.inf)
 
     task = replace(usual, log_likelihood=log_likelihood, reference=None)
-    x = jnp.zeros(10)
+    x = jnp.zeros(2)
     draws = np.asarray(reference_posterior(task, jax.random.key(0), 3000, x, Tempering(3000)))
-    exact = np.asarray(usual.reference(jax.random.key(1), 10_000, x))
-    exact[:, 0] = np.abs(exact[:, 0])
+    exact = np.abs(usual.reference(jax.random.key(1), 10_000, x))
     assert least_pvalue(draws, exact) > UNLIKELY
 
 

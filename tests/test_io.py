@@ -293,7 +293,7 @@ def test_flipped_bytes_never_do_worse_than_an_input_error(tmp_path):
 
 def test_settings_and_arrays_become_json():
     values = json.loads(io.to_json({"s": Settings(), "a": jnp.arange(2), "f": np.float32(0.5)}))
-    assert values["s"]["inner"] == {"widths": [8, 8]}
+    assert values["s"]["inner"] == {"class": "Inner", "widths": [8, 8]}
     assert (values["a"], values["f"]) == ([0, 1], 0.5)
     with pytest.raises(TypeError):
         io.to_json({"f": open})

@@ -151,6 +151,11 @@ class Autoregressive(Density):
             rngs=rngs,
         )
 
+    def loss(self, key: PRNGKeyArray, x: Array, context: Array | None = None) -> Float[Array, ""]:
+        """-log p(x | context) of one event, in nats; `key` is not used."""
+        del key
+        return -self._log_prob(x, context)
+
     def _log_prob(self, x, context):
         x = jnp.asarray(x, jnp.result_type(float))
         raw = self._parameters(x, context)

@@ -11,7 +11,7 @@ from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
 REACH = 3.0  # how many deviations the mean may lie outside of the interval
-TINY = 1e-36
+TINY = 1e-30
 
 Event = Float[Array, " d"]
 
@@ -23,9 +23,14 @@ def normalise(u: Event, mean: Event, deviation: Event) -> tuple[Event, Event]:
     t = (u - mean) / deviation
     lower = ndtr(jnp.minimum(t, 0.0)) - below
     upper = ndtr(jnp.minimum(-t, 0.0)) - above
-    tail = jnp.clip(jnp.where(t < 0, lower, upper) / mass, TINY, 1 - 1e-7)
+    tail = _inside(jnp.where(t < 0, lower, upper) / mass, TINY, 1 - 1e-7)
     z = jnp.where(t < 0, ndtri(tail), -ndtri(tail))
     return z, norm.logpdf(t) - jnp.log(deviation * mass) - norm.logpdf(z)
+
+
+def _inside(x: Event, low: float, high: float) -> Event:
+    """jnp.clip, by which no gradient passes at the ends: not even an infinite one as NaN."""
+    return jnp.where(x < low, low, jnp.where(x > high, high, x))
 
 
 def denormalise(z: Event, mean: Event, deviation: Event) -> Event:

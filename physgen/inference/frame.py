@@ -20,6 +20,8 @@ from physgen.densities.truncation import denormalise, normalise
 from physgen.inference.regression import ridge, shrunk_cholesky, truncated
 from physgen.inference.scaling import Buffer, Scaling, ScalingSettings
 
+FARTHEST = 10.0  # that networks look: beyond it, one observation is like another
+
 
 class Prediction(NamedTuple):
     """What the observation says before any network: what networks see, and the regression's mean.
@@ -92,9 +94,10 @@ class Frame(nnx.Module):
             return Prediction(scaled, self.bias[...])
         mean = self.weight @ _filled(scaled) + self.bias
         if not self.guess_location.size:
-            return Prediction(scaled, mean)
+            return Prediction(jnp.clip(scaled, -FARTHEST, FARTHEST), mean)
         guess = (mean - self.guess_location) / self.guess_spread
-        return Prediction(jnp.concatenate([scaled, guess]), mean)
+        seen = jnp.clip(jnp.concatenate([scaled, guess]), -FARTHEST, FARTHEST)
+        return Prediction(seen, mean)
 
     def to_latent(
         self, theta: Float[Array, " d"], prediction: Prediction

@@ -27,7 +27,7 @@ from physgen.inference.tempering import LogLikelihood, Particle, Target, Temperi
 CONVERGED = 1.05
 ACCEPTED = 0.8  # on average, by the step size
 AT_ONCE = 50
-JUMPS = 5  # after each step
+JUMPS = 10  # after each step
 
 
 @dataclass(frozen=True)
