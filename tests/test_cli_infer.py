@@ -41,7 +41,7 @@ def files(tmp_path):
 def infer(folder, *more, out="posterior.h5"):
     return [
         "infer", folder / "simulations.h5", "--observation", folder / "observed.txt",
-        "--out", folder / out, "--density", "maf", "--steps", 100, "--samples", 300, *more,
+        "--out", folder / out, "--density", "maf", "--steps", 200, "--samples", 300, *more,
     ]  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def test_the_path_of_a_user(capsys, files, monkeypatch):
     status, out, err = run(capsys, *infer(files), "--check", files / "check", "--json")
     assert status == 0 and "warning" not in err, err
     figures = json.loads(out)
-    assert figures["simulations"] == 240 and 0 < figures["steps"] <= 100
+    assert figures["simulations"] == 240 and 0 < figures["steps"] <= 200
     assert figures["density"] == "maf" and figures["chosen"].startswith("AffineFlow(")
     assert figures["units"] == {"slip": "mm/yr", "depth": "km"}
     assert isinstance(figures["check"]["calibrated"], bool)
