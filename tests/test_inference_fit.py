@@ -273,3 +273,8 @@ def test_more_simulations_are_learned_from_for_longer():
     few, many = schedule_for(1000), schedule_for(100_000)
     assert few.steps < schedule_for(10_000).steps == 4000 < many.steps
     assert few.batch_size <= many.batch_size
+
+
+def test_it_checks_itself_on_what_was_held_out(boxed):
+    found = boxed.check(KEY, n_samples=60)
+    assert f"{len(boxed.held_out[0])} simulations" in found.summary()

@@ -216,6 +216,12 @@ class Posterior(Density):
             )
         return given
 
+    def check(self, key: PRNGKeyArray, simulations: Any = None, **options: Any) -> Any:
+        """Calibration against simulations, the held-out ones if None; see `inference.check`."""
+        from physgen.inference.check import check
+
+        return check(self, key, self.held_out if simulations is None else simulations, **options)
+
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write settings and all numbers to one HDF5 file; `physgen.load` opens it."""
         save_model(
