@@ -49,8 +49,9 @@ def log_likelihood(theta, x):
 class Exact(nnx.Module):
     """The likelihood itself, where a learned one is expected."""
 
-    def __init__(self):
+    def __init__(self, training=None):
         self.x_shape = (3,)
+        self.training = training
 
     def log_likelihood(self, theta, x):
         return log_likelihood(theta, x)

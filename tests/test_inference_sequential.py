@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from types import SimpleNamespace
 
 import conjugate
 import jax
@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 
 from physgen.errors import InputError
-from physgen.inference import JaxSimulator, PythonSimulator, uniform_prior
+from physgen.inference import JaxSimulator, PythonSimulator, sequential, uniform_prior
 from physgen.inference.architectures import AffineFlow
 from physgen.inference.mcmc import LikelihoodPosterior, Sampler
 from physgen.inference.posterior import Training
@@ -44,7 +44,7 @@ def infer(method, simulator=None, **settings):
 
 
 def test_truncated_rounds_find_the_conjugate_posterior():
-    result = infer(TSNPE(SMALL, FEATURES, training=conjugate.short(200)))
+    result = infer(TSNPE(SMALL, FEATURES, training=conjugate.short(150)))
     first, second = result.simulations
     assert len(first) == len(second) == 600
     assert (second.parameters.std(axis=0) < 0.8 * first.parameters.std(axis=0)).all()
@@ -56,68 +56,51 @@ def test_truncated_rounds_find_the_conjugate_posterior():
     conjugate.assert_posterior(samples, 4000, bias=0.25)
 
 
-def test_a_round_of_likelihood_learns_one():
-    result = infer(SNLE(SMALL, training=conjugate.short(100)), simulations=300, rounds=1)
-    posterior = result.posterior
-    assert isinstance(posterior, LikelihoodPosterior) and posterior.names == ("a", "b")
-    assert len(result.simulations) == 1
-    mean, covariance = conjugate.posterior()
-    densities = [
-        float(posterior.likelihood.log_prob(conjugate.OBSERVATION, theta))
-        for theta in (mean, mean + 4 * np.sqrt(np.diag(covariance)))
-    ]
-    assert densities[0] > densities[1] + 3
+@pytest.fixture
+def known(monkeypatch):
+    """Rounds whose likelihood need not be learned; what each was given, and which is stopped."""
+    rounds = SimpleNamespace(given=[], interrupted_at=None)
+
+    def fit_likelihood(key, prior, simulations, **settings):
+        rounds.given.append(simulations)
+        interrupted = len(simulations) == rounds.interrupted_at
+        return conjugate.Exact(Training(len(simulations), 0, 0, 0.0, 0.0, 0.0, (), interrupted))
+
+    monkeypatch.setattr(sequential, "fit_likelihood", fit_likelihood)
+    return rounds
 
 
-@dataclass(frozen=True)
-class Known(SNLE):
-    """Learns nothing: the likelihood is known."""
-
-    interrupted_at: int = 0
-
-    def fit(self, key, prior, simulations, report):
-        posterior = LikelihoodPosterior(conjugate.Exact(), prior, self.sampler)
-        interrupted = len(simulations) == self.interrupted_at
-        training = Training(len(simulations), 0, 0, 0.0, 0.0, 0.0, interrupted=interrupted)
-        return posterior, training
-
-
-class Unmoved(Known):
-    """And goes on to simulate under the prior."""
+class Unmoved(SNLE):
+    """Goes on to simulate under the prior."""
 
     def proposal(self, key, prior, posterior, x, report):
         return prior
 
 
-def test_later_rounds_simulate_at_draws_of_the_posterior():
-    result = infer(Known(sampler=QUICK))
+def test_later_rounds_of_likelihood_simulate_at_draws_of_the_posterior(known):
+    result = infer(SNLE(sampler=QUICK))
     first, second = result.simulations
     conjugate.assert_posterior(second.parameters, 500)
     assert first.parameters.std(axis=0).min() > 1.5 * second.parameters.std(axis=0).max()
+    assert [len(s) for s in known.given] == [600, 1200]
+    assert isinstance(result.posterior, LikelihoodPosterior) and result.posterior.sampler == QUICK
 
 
-def test_every_round_learns_from_all_simulations_and_keeps_them(tmp_path):
-    seen = []
-
-    class Listening(Unmoved):
-        def fit(self, key, prior, simulations, report):
-            seen.append(len(simulations))
-            return super().fit(key, prior, simulations, report)
-
-    result = infer(Listening(), simulations=301, rounds=3, store=tmp_path / "rounds")
-    assert seen == [100, 200, 301]
+def test_every_round_learns_from_all_simulations_and_keeps_them(known, tmp_path):
+    settings = {"simulations": 301, "rounds": 3, "store": tmp_path / "rounds"}
+    result = infer(Unmoved(), **settings)
+    assert [len(s) for s in known.given] == [100, 200, 301]
     stored = [Simulations.load(tmp_path / "rounds" / f"round-{i}.h5") for i in (1, 2, 3)]
     for made, kept in zip(result.simulations, stored, strict=True):
         np.testing.assert_array_equal(made.observations, kept.observations)
     assert not np.isin(stored[1].parameters, stored[0].parameters).any()
-
     with pytest.raises(InputError, match="exists already"):
-        infer(Unmoved(), simulations=301, rounds=3, store=tmp_path / "rounds")
-    again = infer(Unmoved(), simulations=301, rounds=3, store=tmp_path / "rounds", resume=True)
+        infer(Unmoved(), **settings)
+    again = infer(Unmoved(), resume=True, **settings)
     np.testing.assert_array_equal(again.simulations[2].parameters, stored[2].parameters)
 
 
-def test_ctrl_c_returns_the_last_finished_round():
+def test_ctrl_c_returns_the_last_finished_round(known):
     calls = []
 
     def interrupted(theta):
@@ -135,8 +118,9 @@ def test_ctrl_c_returns_the_last_finished_round():
         infer(Unmoved(), PythonSimulator(interrupted), simulations=300, rounds=3)
 
 
-def test_a_training_that_was_stopped_does_not_count():
-    result = infer(Unmoved(interrupted_at=200), simulations=300, rounds=3)
+def test_a_training_that_was_stopped_does_not_count(known):
+    known.interrupted_at = 200
+    result = infer(Unmoved(), simulations=300, rounds=3)
     assert [len(s) for s in result.simulations] == [100]
 
 
