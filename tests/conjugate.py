@@ -7,7 +7,7 @@ import scipy.stats
 from flax import nnx
 
 from physgen.inference import normal_prior
-from physgen.inference.fit import PosteriorTraining
+from physgen.inference.training import PosteriorTraining
 from physgen.train import FitSettings
 
 MATRIX = np.array([[1.0, 0.5], [-0.5, 1.0], [0.3, 0.3]], np.float32)

@@ -74,6 +74,24 @@ def test_narrow_masked_network_stays_causal(width):
     assert jnp.any(jacobian[-1] != 0)
 
 
+@pytest.mark.parametrize(
+    ("d", "context_size", "width", "features"),
+    [(1, 0, 3, 1), (1, 2, 5, 1), (4, 2, 17, 1), (5, 0, 18, 1), (3, 2, 12, 4), (5, 2, 3, 1)],
+)
+def test_entries_generated_in_turn_are_those_of_one_call(d, context_size, width, features):
+    """x is fed by its own outputs, so a call on the finished x must give the same outputs."""
+    model = network(d, context_size, 2, width, 2, features_per_input=features)
+    context = CONTEXT if context_size else None
+
+    def entry(i, row):
+        numbers = jnp.sin(row[0] + jnp.arange(features) + i)
+        return numbers, (numbers, row)
+
+    x, rows = jax.jit(lambda: model.generate(entry, context))()
+    np.testing.assert_allclose(rows, model(x.ravel(), context), atol=2e-6)
+    assert np.ptp(rows) > 0.1
+
+
 def test_masked_network_starts_at_zero_and_learns_from_there():
     model = MaskedMLP(3, 2, 2, 16, 2, rngs=nnx.Rngs(0))
     value, gradient = jax.jit(jax.value_and_grad(lambda m: jnp.sum(m(jnp.ones(3), CONTEXT))))(model)

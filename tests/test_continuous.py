@@ -93,13 +93,13 @@ def test_maximum_likelihood_reaches_the_entropy():
         model = nnx.merge(graph, params, rest)
         return jnp.mean(jax.vmap(lambda x: maximum_likelihood_loss(model, x))(batch))
 
-    step = gradient_step(loss, OptimizerSettings(learning_rate=1e-2))
+    step = gradient_step(params, loss, OptimizerSettings(learning_rate=1e-2))
     settings = FitSettings(batch_size=128, steps=300, steps_per_dispatch=100)
     run = fit(
-        jax.random.key(0), step.step, step.init(params), data, settings,
+        jax.random.key(0), step.step, step.state, data, settings,
         on_total_steps=step.on_total_steps, report=Silent(),
     )  # fmt: skip
-    trained = nnx.merge(graph, run.state.ema, rest)
+    trained = nnx.merge(graph, step.unravel(run.state.ema), rest)
     trained.solver = FixedSteps(48)
     log_prob = jax.jit(trained.log_prob)
 

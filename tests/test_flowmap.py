@@ -12,9 +12,9 @@ from physgen.densities.transport import Transport
 from physgen.errors import InputError
 from physgen.inference.architectures import AffineFlow, FewSteps, FlowMatching
 from physgen.inference.distillation import distil
-from physgen.inference.ensemble import train
 from physgen.inference.posterior import Posterior, PosteriorSettings
 from physgen.inference.scaling import ScalingSettings
+from physgen.inference.training import train
 from physgen.nets.embedding import NoEmbedding
 from physgen.train import Silent
 

@@ -14,8 +14,10 @@ from physgen.errors import InputError
 from physgen.inference import Simulations, normal_prior, simulate, uniform_prior
 from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
 from physgen.inference.checks import require_usable
-from physgen.inference.fit import PosteriorTraining, fit_posterior, schedule_for
+from physgen.inference.fit import fit_posterior
+from physgen.inference.posterior import Posterior
 from physgen.inference.scaling import Scaling
+from physgen.inference.training import PosteriorTraining, schedule_for
 from physgen.nets.residual import MLPEmbedding
 from physgen.nets.sets import DeepSetsEmbedding
 from physgen.train import FitSettings, Silent
@@ -85,6 +87,22 @@ def test_density_integrates_to_one_in_the_box_and_vanishes_outside(boxed):
 
     outside = np.array([[1.001, 1.0], [0.0, -0.001], [-1e6, 1e6], [0.0, 3.01]])
     assert (np.asarray(boxed.log_prob(outside, x)) == -np.inf).all()
+
+
+def test_of_several_densities_the_best_on_held_out_simulations_is_kept(tmp_path):
+    stiff, flexible = AffineFlow(layers=1, width=1), AffineFlow(layers=2, width=32)
+    posterior = learn(
+        BOX, bent(2000), steps=200, density=[flexible, stiff], checkpoint=tmp_path / "run.h5"
+    )
+    (first, its_loss), (second, worse) = posterior.training.tried
+    assert (first, second) == (repr(flexible), repr(stiff)) and its_loss < worse
+    assert posterior.settings.density == flexible
+    assert posterior.training.validation_loss == its_loss
+    assert {path.name for path in tmp_path.iterdir()} == {"run.h5", "run.h5-2"}
+    posterior.save(tmp_path / "posterior.h5")
+    assert Posterior.load(tmp_path / "posterior.h5").training == posterior.training
+    with pytest.raises(InputError, match="a density to learn"):
+        learn(BOX, bent(), density=[])
 
 
 def test_the_upper_end_of_a_box_is_as_far_out_as_the_number_below_it():

@@ -221,14 +221,14 @@ def noisy(params, key, batch):
     return squared_error(params, key, batch) + 0.1 * jax.random.normal(key, batch["y"].shape).mean()
 
 def curve(batch_size):
-    parts = gradient_step(noisy, OptimizerSettings(learning_rate=0.05))
+    parts = gradient_step(linear(), noisy, OptimizerSettings(learning_rate=0.05))
     settings = FitSettings(
         batch_size=batch_size, steps=60, steps_per_dispatch=10, validate_every=20
     )
-    result = fit(KEY, parts.step, parts.init(linear()), regression(), settings, report=Notes(),
+    result = fit(KEY, parts.step, parts.state, regression(), settings, report=Notes(),
                  evaluate=parts.evaluate, validation_data=regression(50, 1),
                  on_total_steps=parts.on_total_steps)
-    assert len(result.state.params["w"].devices()) == 1
+    assert len(result.state.params.devices()) == 1
     return np.concatenate([result.history["loss"], result.history["validation_loss"]])
 
 assert (mesh_for(32).size, mesh_for(6).size, mesh_for(7).size) == (4, 3, 1)

@@ -24,18 +24,20 @@ def test_gradient_step_with_fit_is_traced_once():
         traces.append(1)
         return squared_error(params, key, batch)
 
-    parts = gradient_step(loss, OptimizerSettings())
+    parts = gradient_step(linear(), loss, OptimizerSettings())
     settings = FitSettings(batch_size=16, minutes=0.005, steps_per_dispatch=5)
-    run(settings, parts.step, parts.init(linear()), on_total_steps=parts.on_total_steps)
+    run(settings, parts.step, parts.state, on_total_steps=parts.on_total_steps)
     assert len(traces) == 1
 
 
 def test_steps_are_announced_before_the_first_step():
-    parts = gradient_step(squared_error, OptimizerSettings(learning_rate=0.1, warmup_fraction=0.2))
+    parts = gradient_step(
+        linear(), squared_error, OptimizerSettings(learning_rate=0.1, warmup_fraction=0.2)
+    )
     result = run(
         FitSettings(batch_size=16, steps=20, steps_per_dispatch=1),
         parts.step,
-        parts.init(linear()),
+        parts.state,
         on_total_steps=parts.on_total_steps,
     )
     peak = 0.1 * np.concatenate([np.arange(1, 5) / 4, (1 + np.cos(np.pi * np.arange(16) / 16)) / 2])
@@ -56,8 +58,10 @@ def test_gradient_step_agrees_with_optax():
     settings = OptimizerSettings(
         learning_rate=0.1, warmup_fraction=0.25, weight_decay=0.1, clip_norm=0.5, ema_decay=0.9
     )
-    parts = gradient_step(lambda p, k, b: (squared_error(p, k, b), {"size": 1.0}), settings)
-    step, state = jax.jit(parts.step), parts.on_total_steps(parts.init(linear()), total)
+    parts = gradient_step(
+        linear(), lambda p, k, b: (squared_error(p, k, b), {"size": 1.0}), settings
+    )
+    step, state = jax.jit(parts.step), parts.on_total_steps(parts.state, total)
     schedule = optax.join_schedules(
         [lambda i: 0.1 * (i + 1) / 10, optax.cosine_decay_schedule(0.1, 30)], [10]
     )
@@ -80,8 +84,8 @@ def test_gradient_step_agrees_with_optax():
         params, moments, ema, gradient = reference_step(params, moments, ema, i)
         state, info = step(KEY, state, data)
     for name in params:
-        np.testing.assert_allclose(state.params[name], params[name], rtol=1e-4)
-        np.testing.assert_allclose(state.ema[name], ema[name], rtol=1e-4)
+        np.testing.assert_allclose(parts.unravel(state.params)[name], params[name], rtol=1e-4)
+        np.testing.assert_allclose(parts.unravel(state.ema)[name], ema[name], rtol=1e-4)
     assert set(info) == {"loss", "gradient_norm", "learning_rate", "size"}
     np.testing.assert_allclose(info["gradient_norm"], optax.tree.norm(gradient), rtol=1e-3)
     np.testing.assert_allclose(
@@ -96,24 +100,25 @@ def test_microbatches_add_up_to_the_batch():
 
     data, outcomes = regression(24), []
     for size in (None, 6, 24, 100):
-        parts = gradient_step(loss, OptimizerSettings(), microbatch=size)
-        outcomes.append(jax.jit(parts.step)(KEY, parts.init(linear()), data))
+        parts = gradient_step(linear(), loss, OptimizerSettings(), microbatch=size)
+        outcomes.append(jax.jit(parts.step)(KEY, parts.state, data))
     for state, info in outcomes[1:]:
         for name, value in info.items():
             np.testing.assert_allclose(value, outcomes[0][1][name], rtol=1e-5)
-        for name, value in state.params.items():
-            np.testing.assert_allclose(value, outcomes[0][0].params[name], rtol=1e-5)
-    parts = gradient_step(loss, OptimizerSettings(), microbatch=7)
+        np.testing.assert_allclose(state.params, outcomes[0][0].params, rtol=1e-5)
+    parts = gradient_step(linear(), loss, OptimizerSettings(), microbatch=7)
     with pytest.raises(InputError, match="divides"):
-        parts.step(KEY, parts.init(linear()), data)
+        parts.step(KEY, parts.state, data)
 
 
 def test_only_matrices_decay():
-    parts = gradient_step(lambda p, k, b: 0.0 * p["m"].sum(), OptimizerSettings(weight_decay=0.5))
-    state = parts.on_total_steps(parts.init({"m": jnp.ones((2, 2)), "v": jnp.ones(2)}), 100)
-    state, _ = parts.step(KEY, state, None)
-    assert np.all(np.asarray(state.params["m"]) < 1)
-    np.testing.assert_array_equal(state.params["v"], 1)
+    start = {"m": jnp.ones((2, 2)), "v": jnp.ones(2)}
+    settings = OptimizerSettings(weight_decay=0.5)
+    parts = gradient_step(start, lambda p, k, b: 0.0 * p["m"].sum(), settings)
+    state, _ = parts.step(KEY, parts.on_total_steps(parts.state, 100), None)
+    params = parts.unravel(state.params)
+    assert np.all(np.asarray(params["m"]) < 1)
+    np.testing.assert_array_equal(params["v"], 1)
 
 
 def test_a_module_is_trained_and_its_buffers_are_not():
@@ -134,14 +139,14 @@ def test_a_module_is_trained_and_its_buffers_are_not():
         model = nnx.merge(graph, params, rest)
         return jnp.mean((model(batch["x"]) - batch["y"]) ** 2)
 
-    parts = gradient_step(loss, OptimizerSettings(learning_rate=0.05))
+    parts = gradient_step(params, loss, OptimizerSettings(learning_rate=0.05))
     result = run(
         FitSettings(batch_size=32, steps=400),
         parts.step,
-        parts.init(params),
+        parts.state,
         on_total_steps=parts.on_total_steps,
     )
-    model = nnx.merge(graph, result.state.params, rest)
+    model = nnx.merge(graph, parts.unravel(result.state.params), rest)
     np.testing.assert_allclose(model.linear.kernel[...][:, 0], [1, -2, 3], atol=1e-2)
     np.testing.assert_allclose(model.linear.bias[...], [0.0], atol=1e-2)
     assert model.shift[...] == 0.5

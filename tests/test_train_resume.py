@@ -25,7 +25,7 @@ from physgen.train import (
 
 def test_a_stopped_run_resumes_exactly(tmp_path):
     """Every place where a run can stop leads to the same end, with patience and a best state."""
-    parts = gradient_step(squared_error, OptimizerSettings(learning_rate=0.3))
+    parts = gradient_step(linear(), squared_error, OptimizerSettings(learning_rate=0.3))
     settings = FitSettings(
         batch_size=16, steps=120, steps_per_dispatch=4, validate_every=8, patience=6,
         checkpoint_every=4,
@@ -35,7 +35,7 @@ def test_a_stopped_run_resumes_exactly(tmp_path):
         "validation_data": regression(30, 1),
         "on_total_steps": parts.on_total_steps,
     }
-    straight = run(settings, parts.step, parts.init(linear()), **options)
+    straight = run(settings, parts.step, parts.state, **options)
 
     class Stop(Silent):
         def __init__(self, step):
@@ -49,18 +49,14 @@ def test_a_stopped_run_resumes_exactly(tmp_path):
     for stop in (4, 12, 60):
         with pytest.raises(RuntimeError):
             run(
-                settings, parts.step, parts.init(linear()), checkpoint=path, resume=True,
+                settings, parts.step, parts.state, checkpoint=path, resume=True,
                 report=Stop(stop), **options,
             )  # fmt: skip
-    resumed = run(
-        settings, parts.step, parts.init(linear()), checkpoint=path, resume=True, **options
-    )
+    resumed = run(settings, parts.step, parts.state, checkpoint=path, resume=True, **options)
     assert_same(resumed.state, straight.state)
     assert_same(resumed.history, straight.history)
     assert (resumed.steps, resumed.best_step) == (straight.steps, straight.best_step)
-    finished = run(
-        settings, parts.step, parts.init(linear()), checkpoint=path, resume=True, **options
-    )
+    finished = run(settings, parts.step, parts.state, checkpoint=path, resume=True, **options)
     assert_same(finished.state, straight.state)
 
 
@@ -77,9 +73,9 @@ class Kill(Silent):
         if status.step == {kill}:
             os.kill(os.getpid(), {signal})
 
-parts = gradient_step(squared_error, OptimizerSettings(learning_rate=0.3))
+parts = gradient_step(linear(), squared_error, OptimizerSettings(learning_rate=0.3))
 settings = FitSettings(batch_size=16, steps=60, steps_per_dispatch=5, checkpoint_every=10)
-result = fit(KEY, parts.step, parts.init(linear()), regression(), settings,
+result = fit(KEY, parts.step, parts.state, regression(), settings,
              on_total_steps=parts.on_total_steps, checkpoint={path!r}, resume=True, report=Kill())
 print("interrupted" if result.interrupted else "finished", result.steps)
 np.save({path!r} + ".npy", np.concatenate([np.ravel(x) for x in jax.tree.leaves(result.state)]))
@@ -102,11 +98,11 @@ def test_a_killed_process_resumes_exactly(tmp_path):
     code, lines, errors = program(tmp_path / "killed.h5")
     assert code == 0, errors
     assert lines[0] == "35" and "finished 60" in lines
-    parts = gradient_step(squared_error, OptimizerSettings(learning_rate=0.3))
+    parts = gradient_step(linear(), squared_error, OptimizerSettings(learning_rate=0.3))
     straight = run(
         FitSettings(batch_size=16, steps=60, steps_per_dispatch=5),
         parts.step,
-        parts.init(linear()),
+        parts.state,
         on_total_steps=parts.on_total_steps,
     )
     leaves = [np.ravel(leaf) for leaf in jax.tree.leaves(straight.state)]

@@ -186,13 +186,13 @@ def test_learning_a_conditional_gaussian():
         keys = jax.random.split(key, len(batch["x"]))
         return jnp.mean(jax.vmap(model.loss)(keys, batch["x"], batch["c"]))
 
-    step = gradient_step(loss, OptimizerSettings(learning_rate=5e-3))
+    step = gradient_step(parameters, loss, OptimizerSettings(learning_rate=5e-3))
     settings = FitSettings(batch_size=256, steps=1500, steps_per_dispatch=100)
     run = fit(
-        jax.random.key(0), step.step, step.init(parameters), data, settings,
+        jax.random.key(0), step.step, step.state, data, settings,
         on_total_steps=step.on_total_steps, report=Silent(),
     )  # fmt: skip
-    model = nnx.merge(graph, run.state.ema, rest)
+    model = nnx.merge(graph, step.unravel(run.state.ema), rest)
     for centre in ([0.5, -0.5], [-0.8, 0.2]):
         samples = model.sample(jax.random.key(1), 4000, jnp.array(centre))
         np.testing.assert_allclose(samples.mean(0), centre, atol=0.1)

@@ -27,9 +27,10 @@ def add_density(parser: argparse.ArgumentParser) -> None:
     """--density, --members and --seed."""
     parser.add_argument(
         "--density",
-        choices=("spline", "maf", "flow-matching"),
         default="spline",
-        help="neural spline flow (default), masked autoregressive flow, or flow matching",
+        metavar="NAME[,NAME]",
+        help="spline (neural spline flow, default), maf (masked autoregressive flow) or "
+        "flow-matching; of several the one with the lowest held-out loss is kept",
     )
     parser.add_argument("--members", type=int, default=1, help="networks, an ensemble (default 1)")
     add_seed(parser)
@@ -54,11 +55,17 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def density_of(name: str) -> "SplineFlow | AffineFlow | FlowMatching":
+def density_of(names: str) -> "list[SplineFlow | AffineFlow | FlowMatching]":
     """What --density stands for."""
     from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
 
-    return {"spline": SplineFlow(), "maf": AffineFlow(), "flow-matching": FlowMatching()}[name]
+    known = {"spline": SplineFlow(), "maf": AffineFlow(), "flow-matching": FlowMatching()}
+    asked = names.split(",")
+    if not set(asked) <= set(known):
+        raise InputError(
+            f"expected --density to be of {', '.join(known)}, with commas between, got {names!r}"
+        )
+    return [known[name] for name in asked]
 
 
 def require_at_least(least: int, **options: int) -> None:
@@ -124,7 +131,8 @@ def train(
     batch_size: int | None = None,
 ) -> "Posterior":
     """Train as the options say, with a checkpoint beside --out."""
-    from physgen.inference.fit import PosteriorTraining, fit_posterior, schedule_for
+    from physgen.inference.fit import fit_posterior
+    from physgen.inference.training import PosteriorTraining, schedule_for
 
     schedule = schedule_for(len(simulations))
     if batch_size is not None:
@@ -132,7 +140,7 @@ def train(
     if options.minutes is not None or options.steps is not None:
         schedule = dataclasses.replace(schedule, steps=options.steps, minutes=options.minutes)
     if options.force and not options.resume:
-        _checkpoint(options.out).unlink(missing_ok=True)
+        _forget_checkpoints(options)
     return fit_posterior(
         key,
         None,
@@ -158,7 +166,7 @@ def keep(
     overwrite = options.force or options.resume
     posterior.save(options.out, overwrite=overwrite)
     if not posterior.training.interrupted:
-        _checkpoint(options.out).unlink(missing_ok=True)
+        _forget_checkpoints(options)
     boxes = [None] if len(drawn) == 1 else range(1, len(drawn) + 1)
     paths = [samples_path(options.out, box) for box in boxes]
     for path, samples in zip(paths, drawn, strict=True):
@@ -204,7 +212,11 @@ def facts_of(options: argparse.Namespace, posterior: "Posterior") -> dict[str, A
 def words_of(options: argparse.Namespace, posterior: "Posterior") -> str:
     """The same in a line or two."""
     run = posterior.training
-    text = (
+    text = ""
+    if len(run.tried) > 1:
+        losses = ", ".join(f"{density}: {loss:.4g}" for density, loss in run.tried)
+        text = f"validation losses of {losses}; the lowest is kept\n"
+    text += (
         f"{run.simulations} simulations, {run.steps} steps in {run.seconds:.0f} s, "
         f"validation loss {run.validation_loss:.4g} -> {options.out}"
     )
@@ -217,3 +229,10 @@ def words_of(options: argparse.Namespace, posterior: "Posterior") -> str:
 
 def _checkpoint(out: Path) -> Path:
     return out.with_name(out.name + ".checkpoint")
+
+
+def _forget_checkpoints(options: argparse.Namespace) -> None:
+    from physgen.inference.fit import checkpoint_path
+
+    for number in range(1, len(density_of(options.density)) + 1):
+        checkpoint_path(_checkpoint(options.out), number).unlink(missing_ok=True)

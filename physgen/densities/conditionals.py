@@ -8,6 +8,7 @@ event may have both: then the density is one with respect to length times counti
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -112,8 +113,8 @@ Conditional = MixtureOfGaussians | Categorical
 class Autoregressive(Density):
     """The product of `conditionals`, one for each entry of an event of shape (d,).
 
-    Discrete entries hold their level as a floating-point number. A sample costs d passes of the
-    network, a log-density one.
+    Discrete entries hold their level as a floating-point number. A sample costs one pass of the
+    network, as a log-density does.
 
     Args:
         conditionals: the distribution of each entry, in the order in which they depend.
@@ -166,20 +167,18 @@ class Autoregressive(Density):
         return total
 
     def _sample(self, key, context):
-        (d,) = self.event_shape
         families = [family for family, _ in self._families()]
         which = jnp.array([families.index(c) for c in self.conditionals])
-        draws = [
-            lambda key, row, family=family: family.sample(key, row[: family.size])
-            for family in families
-        ]
-        keys = jax.random.split(key, d)
+        keys = jax.random.split(key, len(which))
 
-        def draw(i, x):
-            row = self._parameters(x, context)[i]
-            return x.at[i].set(jax.lax.switch(which[i], draws, keys[i], row))
+        def draw(family, key, row):
+            x = family.sample(key, row[: family.size])
+            return jnp.pad(family.encode(x), (0, self.features - family.features)), x
 
-        return jax.lax.fori_loop(0, d, draw, jnp.zeros(d))
+        def entry(i, row):
+            return jax.lax.switch(which[i], [partial(draw, f) for f in families], keys[i], row)
+
+        return self.network.generate(entry, context)
 
     def _parameters(self, x: Array, context: Array | None) -> Float[Array, "d size"]:
         encoded = jnp.zeros((x.shape[0], self.features), x.dtype)

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from physgen.nets.stacked import stacked
+
 
 class Layer(nnx.Module):
     """An invertible map of events of shape (d,), conditional on features of shape (c,) or None.
@@ -67,9 +69,7 @@ class Repeated(Layer):
     """
 
     def __init__(self, make: Callable[[nnx.Rngs], Layer], times: int, *, rngs: nnx.Rngs):
-        graph, *states = zip(*(nnx.split(make(rngs)) for _ in range(times)), strict=True)
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states[0])
-        self.layers = nnx.merge(graph[0], stacked)
+        self.layers = stacked(make, times, rngs)
 
     def forward(self, z, context=None):
         return self._scan(lambda layer, z: layer.forward(z, context), z, reverse=False)

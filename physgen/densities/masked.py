@@ -3,7 +3,6 @@
 The Jacobian is triangular, so its determinant is a product of the slopes of elementwise maps.
 """
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -19,7 +18,8 @@ class AutoregressiveLayer(Layer):
     """Coordinate i is mapped by functions that coordinates 1 ... i - 1 of the data set.
 
     Papamakarios et al. 2017 (arXiv:1705.07057), with a network of Germain et al. 2015
-    (arXiv:1502.03509). `inverse` takes one pass of the network, `forward` one a coordinate.
+    (arXiv:1502.03509). `inverse` takes one pass of the network, and so does `forward`, though one
+    coordinate after the other.
 
     Args:
         maps: applied one after the other from base to data.
@@ -42,13 +42,11 @@ class AutoregressiveLayer(Layer):
         )
 
     def forward(self, z, context=None):
-        x, log_det = z, jnp.zeros_like(z)
+        def entry(i, row):
+            x, log_det = _forward(self.maps, z[i, None], row[None])
+            return squash(x), (x[0], log_det[0])
 
-        def body(i, carry):
-            x, log_det = _forward(self.maps, z, self.network(squash(carry[0]), context))
-            return jnp.where(jnp.arange(self.size) <= i, x, carry[0]), log_det
-
-        x, log_det = jax.lax.fori_loop(0, self.size, body, (x, log_det))
+        x, log_det = self.network.generate(entry, context)
         return x, jnp.sum(log_det)
 
     def inverse(self, x, context=None):

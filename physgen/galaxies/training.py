@@ -101,11 +101,11 @@ def train_emulator(
         "mask": catalogue.mask,
     }
     train, held_out = split(key_split, len(catalogue), training.held_out)
-    step = gradient_step(loss, training.optimizer, microbatch=training.microbatch)
+    step = gradient_step(parameters, loss, training.optimizer, microbatch=training.microbatch)
     run = fit(
         key_fit,
         step.step,
-        step.init(parameters),
+        step.state,
         jax.tree.map(lambda array: array[train], data),
         training.schedule,
         evaluate=step.evaluate if len(held_out) else None,
@@ -116,8 +116,7 @@ def train_emulator(
         identity=(settings, training),
         report=report,
     )
-    trained = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), run.state.ema)  # any device
-    return TrainedEmulator(nnx.merge(graph, trained, rest), run)
+    return TrainedEmulator(nnx.merge(graph, step.unravel(run.state.ema), rest), run)
 
 
 def _domain(catalogue: Catalogue) -> Domain:

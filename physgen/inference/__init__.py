@@ -8,7 +8,7 @@ tells whether the result can be trusted.
 
 from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
 from physgen.inference.check import Check, check
-from physgen.inference.fit import PosteriorTraining, fit_posterior, schedule_for
+from physgen.inference.fit import fit_posterior
 from physgen.inference.misspecification import Misspecification, misspecification
 from physgen.inference.observed import read_observation
 from physgen.inference.posterior import Posterior
@@ -25,6 +25,7 @@ from physgen.inference.results import PosteriorSamples
 from physgen.inference.simulate import simulate
 from physgen.inference.simulators import CommandSimulator, JaxSimulator, PythonSimulator, Simulator
 from physgen.inference.store import Simulations
+from physgen.inference.training import PosteriorTraining, schedule_for
 
 __all__ = [
     "AffineFlow",

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,14 +11,15 @@ import numpy as np
 from flax import nnx
 from jaxtyping import PRNGKeyArray
 
-from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
+from physgen.inference.architectures import SplineFlow
 from physgen.inference.embeddings import AnyEmbedding
-from physgen.inference.fit import PosteriorTraining, fit_posterior
+from physgen.inference.fit import Trainable, fit_posterior
 from physgen.inference.posterior import Posterior
 from physgen.inference.progress import SimulationStatus
 from physgen.inference.simulate import simulate
 from physgen.inference.simulators import JaxSimulator
 from physgen.inference.tasks import StoredObservation, Task, reference_posterior, stored_observation
+from physgen.inference.training import PosteriorTraining
 from physgen.train import Report
 from physgen.validation.c2st import Classifier, NeuralNetwork, RandomForest, c2st
 
@@ -104,7 +106,7 @@ def train_on(
     task: Task,
     simulations: int,
     *,
-    density: SplineFlow | AffineFlow | FlowMatching = SplineFlow(),
+    density: Trainable | Sequence[Trainable] = SplineFlow(),
     embedding: AnyEmbedding | None = None,
     members: int = 1,
     training: PosteriorTraining = PosteriorTraining(),

@@ -13,10 +13,10 @@ from physgen.data import split
 from physgen.errors import InputError
 from physgen.inference.architectures import FewSteps, FlowMatching
 from physgen.inference.checks import require_usable
-from physgen.inference.ensemble import in_frame, pair_loss, train
-from physgen.inference.fit import PosteriorTraining
+from physgen.inference.losses import in_frame, pair_loss
 from physgen.inference.posterior import Posterior
 from physgen.inference.store import Simulations
+from physgen.inference.training import PosteriorTraining, train
 from physgen.train import Report
 
 

@@ -24,8 +24,7 @@ from physgen.density import Density, Shape
 from physgen.errors import InputError
 from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
 from physgen.inference.checks import require_usable
-from physgen.inference.ensemble import each, in_frame, pair_loss, stacked, train
-from physgen.inference.fit import PosteriorTraining
+from physgen.inference.losses import in_frame, pair_loss
 from physgen.inference.observation import (
     LevelFrame,
     Levels,
@@ -39,8 +38,10 @@ from physgen.inference.priors import as_prior
 from physgen.inference.saving import load_trained, save_trained
 from physgen.inference.scaling import ScalingSettings
 from physgen.inference.store import Simulations
+from physgen.inference.training import PosteriorTraining, train
 from physgen.nets.embedding import NoEmbedding
 from physgen.nets.residual import MLPEmbedding
+from physgen.nets.stacked import each, stacked
 from physgen.train import Report
 
 KIND = "likelihood"

@@ -21,6 +21,7 @@ from physgen.inference.frame import Frame
 from physgen.inference.scaling import Buffer, ScalingSettings
 from physgen.io import read_model, save_model
 from physgen.io.models import from_json
+from physgen.nets.stacked import stacked
 
 KIND = "posterior"
 AT_ONCE = 16_384
@@ -78,10 +79,7 @@ class Posterior(Density):
         self.event_shape = (len(settings.names),)
         self.context_shape = settings.x_shape
         self.frame = Frame(self.support, settings.scaling, settings.x_shape)
-        graph, *states = zip(
-            *(nnx.split(self._member(rngs)) for _ in range(settings.members)), strict=True
-        )
-        self.members = nnx.merge(graph[0], jax.tree.map(lambda *s: jnp.stack(s), *states[0]))
+        self.members = stacked(self._member, settings.members, rngs)
         self.held_out_parameters = Buffer(jnp.zeros((0, *self.event_shape)))
         self.held_out_observations = Buffer(jnp.zeros((0, *settings.x_shape)))
         self.training = Training(0, 0, 0, 0.0, 0.0, float("nan"))

@@ -25,17 +25,18 @@ from physgen.density import Shape, leading_shape, vmap_axes
 from physgen.errors import InputError
 from physgen.inference.checks import require_usable
 from physgen.inference.embeddings import AnyEmbedding, takes_missing
-from physgen.inference.ensemble import each, mean_loss, stacked, train
-from physgen.inference.fit import PosteriorTraining
 from physgen.inference.frame import Frame, Prediction
+from physgen.inference.losses import mean_loss
 from physgen.inference.posterior import Training
 from physgen.inference.priors import as_prior
 from physgen.inference.saving import load_trained, save_trained
 from physgen.inference.scaling import Scaling, ScalingSettings
 from physgen.inference.store import Simulations
+from physgen.inference.training import PosteriorTraining, train
 from physgen.nets.clouds import CloudEmbedding
 from physgen.nets.embedding import Embedding
 from physgen.nets.residual import MLPEmbedding, ResidualMLP
+from physgen.nets.stacked import each, stacked
 from physgen.train import Report
 
 KIND = "ratio"

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from physgen.errors import InputError
 from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
 from physgen.inference.embeddings import AnyEmbedding
-from physgen.inference.fit import PosteriorTraining, fit_posterior
+from physgen.inference.fit import fit_posterior
 from physgen.inference.likelihood import fit_likelihood
 from physgen.inference.mcmc import LikelihoodPosterior, Sampler
 from physgen.inference.posterior import Posterior, Training
@@ -25,6 +25,7 @@ from physgen.inference.progress import SimulationStatus
 from physgen.inference.simulate import simulate
 from physgen.inference.simulators import Simulator
 from physgen.inference.store import Simulations
+from physgen.inference.training import PosteriorTraining
 from physgen.inference.truncation import truncated_prior
 from physgen.train import ProgressLine, Report
 

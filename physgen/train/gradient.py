@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
 from physgen.errors import InputError
@@ -47,31 +49,37 @@ class OptimizerSettings:
 
 
 class TrainState(NamedTuple):
-    """What recurs from step to step; `ema` is the average of `params`, to be evaluated and kept."""
+    """What recurs from step to step; `ema` is the average of `params`, to be evaluated and kept.
 
-    params: Any
+    All parameters are one vector: a step is then a few large operations instead of several for
+    each array, which compiles in half the time.
+    """
+
+    params: Float[Array, " p"]
     optimizer: Any
-    ema: Any
+    ema: Float[Array, " p"]
     step: Int[Array, ""]
     total_steps: Int[Array, ""]
 
 
 class GradientStep(NamedTuple):
-    """The functions that `fit` needs."""
+    """What `fit` needs, and `unravel`: a vector of parameters as the pytree that they came as."""
 
-    init: Callable[[Any], TrainState]
+    state: TrainState
     step: Callable[[Array, TrainState, Any], tuple[TrainState, dict[str, Array]]]
     evaluate: Callable[[Array, TrainState, Any], Array]
     on_total_steps: Callable[[TrainState, int], TrainState]
+    unravel: Callable[[Float[Array, " p"]], Any]
 
 
 def gradient_step(
+    params: Any,
     loss: Callable[[Any, Array, Any], Any],
     settings: OptimizerSettings,
     *,
     microbatch: int | None = None,
 ) -> GradientStep:
-    """The GradientStep that minimises `loss(params, key, batch)`.
+    """The GradientStep that minimises `loss(params, key, batch)`, from `params` on.
 
     With `microbatch`, gradients are accumulated over parts of the batch of that size, one after
     the other: it bounds memory, and on a CPU a part that fits the cache takes half the time.
@@ -81,16 +89,18 @@ def gradient_step(
     params is any pytree of floating-point arrays. `step` reports `loss`, `gradient_norm` (before
     clipping) and `learning_rate` besides; `evaluate` takes the loss at the averaged parameters.
     """
+    vector, unravel = ravel_pytree(params)
+    leaves = jax.tree.leaves(params)
+    shrink = settings.weight_decay * np.repeat(
+        np.array([leaf.ndim > 1 for leaf in leaves], vector.dtype), [leaf.size for leaf in leaves]
+    )
     optimizer = optax.chain(
         optax.clip_by_global_norm(settings.clip_norm),
         optax.scale_by_adam(b2=settings.second_moment_decay),
-        optax.add_decayed_weights(
-            settings.weight_decay, lambda params: jax.tree.map(lambda p: p.ndim > 1, params)
-        ),
     )
 
-    def loss_and_info(params, key, batch):
-        value = loss(params, key, batch)
+    def loss_and_info(vector, key, batch):
+        value = loss(unravel(vector), key, batch)
         value, info = value if isinstance(value, tuple) else (value, {})
         info = info if isinstance(info, Mapping) else info._asdict()
         return value, {name: jnp.asarray(scalar) for name, scalar in info.items()}
@@ -120,17 +130,13 @@ def gradient_step(
         total, _ = jax.lax.scan(accumulate, zeros, inputs)
         return jax.tree.map(lambda leaf: leaf / parts, total)
 
-    def init(params: Any) -> TrainState:
-        zero, total = jnp.zeros((), jnp.int32), jnp.full((), PROVISIONAL_STEPS, jnp.int32)
-        return TrainState(params, optimizer.init(params), params, zero, total)
-
     def step(key: Array, state: TrainState, batch: Any) -> tuple[TrainState, dict[str, Array]]:
         (value, info), gradient = value_and_gradient(state.params, key, batch)
         rate = learning_rate(settings, state.step, state.total_steps)
-        direction, moments = optimizer.update(gradient, state.optimizer, state.params)
-        params = jax.tree.map(lambda p, d: (p - rate * d).astype(p.dtype), state.params, direction)
+        direction, moments = optimizer.update(gradient, state.optimizer)
+        params = state.params - rate * (jnp.asarray(direction) + shrink * state.params)
         decay = jnp.minimum(settings.ema_decay, (1 + state.step) / (10 + state.step))
-        ema = jax.tree.map(lambda a, p: (p + decay * (a - p)).astype(p.dtype), state.ema, params)
+        ema = params + decay * (state.ema - params)
         info |= {
             "loss": value,
             "gradient_norm": optax.tree.norm(gradient),
@@ -144,7 +150,9 @@ def gradient_step(
     def on_total_steps(state: TrainState, total_steps: int) -> TrainState:
         return state._replace(total_steps=jnp.full((), total_steps, jnp.int32))
 
-    return GradientStep(init, step, evaluate, on_total_steps)
+    zero, total = jnp.zeros((), jnp.int32), jnp.full((), PROVISIONAL_STEPS, jnp.int32)
+    state = TrainState(vector, optimizer.init(vector), vector, zero, total)
+    return GradientStep(state, step, evaluate, on_total_steps, unravel)
 
 
 def learning_rate(
