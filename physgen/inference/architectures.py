@@ -33,9 +33,9 @@ class SplineFlow:
     one dimension there is nothing to couple, and the layers are autoregressive.
     """
 
-    layers: int = 2
+    layers: int = 3
     bins: int = 8
-    width: int = 128
+    width: int = 64
     depth: int = 1
     coupling: bool = False
 

@@ -66,6 +66,11 @@ class Trained:
     asked: str
     seconds: float
 
+    @classmethod
+    def of(cls, task: Task, posterior: Posterior) -> "Trained":
+        """A posterior that was trained before; it knows the time but for its own last compiling."""
+        return cls(task, posterior, repr(posterior.settings.density), posterior.training.seconds)
+
 
 def benchmark(
     key: PRNGKeyArray,

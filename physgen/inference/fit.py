@@ -71,7 +71,7 @@ def fit_posterior(
             outside of the prior's box, constant parameters, or too many that are not finite.
     """
     prior = None if prior is None else as_prior(prior)
-    embedding = MLPEmbedding(width=128, depth=1, features=32) if embedding is None else embedding
+    embedding = MLPEmbedding(width=64, depth=1, features=32) if embedding is None else embedding
     missing = takes_missing(embedding)
     simulations = require_usable(prior, simulations, missing=missing)
     theta = np.asarray(simulations.parameters, np.float32)

@@ -24,7 +24,7 @@ class PosteriorTraining:
 
     schedule: FitSettings | None = None
     optimizer: OptimizerSettings = OptimizerSettings(
-        learning_rate=2e-3, clip_norm=5.0, ema_decay=0.99, weight_decay=0.3
+        learning_rate=2e-3, clip_norm=5.0, ema_decay=0.99, weight_decay=0.2
     )
     held_out: float = 0.1
 
