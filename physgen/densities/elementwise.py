@@ -115,12 +115,12 @@ Elementwise = Affine | Spline
 
 def _bin_edges(x: Event, knots: Array, values: tuple[Array, ...]):
     """Each of `values` (d, bins + 1) at the left and at the right edge of the bin that holds x."""
-    right_of = x[:, None] >= knots[:, 1:-1]
-    at_left = jnp.concatenate([jnp.ones_like(right_of[:, :1]), right_of], axis=-1)
-    chosen = at_left & ~jnp.concatenate([right_of, jnp.zeros_like(right_of[:, :1])], axis=-1)
-    left = tuple(jnp.sum(jnp.where(chosen, v[:, :-1], 0.0), axis=-1) for v in values)
-    right = tuple(jnp.sum(jnp.where(chosen, v[:, 1:], 0.0), axis=-1) for v in values)
-    return left, right
+    at = jnp.sum(x[:, None] >= knots[:, 1:-1], axis=-1, keepdims=True)
+
+    def edge(at):
+        return tuple(jnp.take_along_axis(v, at, axis=-1)[:, 0] for v in values)
+
+    return edge(at), edge(at + 1)
 
 
 def _evaluate(t, bottom, height, mean_slope, slope_left, slope_right):
