@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from physgen import InputError
 from physgen.densities.boxmuller import BoxMuller
 from physgen.densities.elementwise import Affine, Spline
-from physgen.densities.layers import Chain, Repeated, Reverse
+from physgen.densities.layers import Chain, Repeated
 from physgen.densities.linear import LinearLU, Permutation, Rotation
 from physgen.densities.masked import AutoregressiveLayer, CouplingLayer
 from physgen.densities.planar import Planar
@@ -36,7 +36,6 @@ def chain(rngs):
 
 
 LAYERS = {
-    "reverse": lambda rngs: Reverse(),
     "permutation": lambda rngs: Permutation([2, 0, 3, 1]),
     "rotation": lambda rngs: Rotation(D, rngs=rngs),
     "lu": lambda rngs: LinearLU(D, rngs=rngs),
@@ -50,8 +49,8 @@ LAYERS = {
     "chain": chain,
     "repeated": lambda rngs: Repeated(chain, 2, rngs=rngs),
 }
-IGNORE_CONTEXT = {"reverse", "permutation", "rotation", "lu", "planar", "box-muller"}
-VOLUME_PRESERVING = {"reverse", "permutation", "rotation"}
+IGNORE_CONTEXT = {"permutation", "rotation", "lu", "planar", "box-muller"}
+VOLUME_PRESERVING = {"permutation", "rotation"}
 DIRECTIONS = {"forward": "inverse", "inverse": "forward"}
 FAST_COMPILATION = {"xla_backend_optimization_level": 0}
 

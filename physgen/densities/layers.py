@@ -52,16 +52,6 @@ class Chain(Layer):
         return x, total
 
 
-class Reverse(Layer):
-    """The coordinates in reverse order."""
-
-    def forward(self, z, context=None):
-        return z[::-1], jnp.zeros((), z.dtype)
-
-    def inverse(self, x, context=None):
-        return x[::-1], jnp.zeros((), x.dtype)
-
-
 class Repeated(Layer):
     """The same kind of layer several times, each with its own parameters.
 

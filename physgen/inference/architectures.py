@@ -9,7 +9,8 @@ from physgen.densities.base import Gaussian
 from physgen.densities.elementwise import Affine, Spline
 from physgen.densities.flow import Flow
 from physgen.densities.flowmap import FlowMap
-from physgen.densities.layers import Chain, Repeated, Reverse
+from physgen.densities.layers import Chain, Repeated
+from physgen.densities.linear import Permutation
 from physgen.densities.masked import AutoregressiveLayer, CouplingLayer
 from physgen.densities.solvers import Clock, FixedSteps
 from physgen.densities.transport import Transport
@@ -109,6 +110,6 @@ def _flow(settings: SplineFlow | AffineFlow, maps, size, context_size, rngs) -> 
         layer = kind(
             size, context_size, maps, width=settings.width, depth=settings.depth, rngs=rngs
         )
-        return Chain([layer, Reverse()])
+        return Chain([layer, Permutation(range(size)[::-1])])
 
     return Flow(Repeated(make, settings.layers, rngs=rngs), (size,), (context_size,))

@@ -21,13 +21,16 @@ from physgen.inference.regression import ridge, shrunk_cholesky, truncated
 from physgen.inference.scaling import Buffer, Scaling, ScalingSettings
 
 FARTHEST = 10.0  # that networks look: beyond it, one observation is like another
+BENT = 4.0  # the same for the latent coordinates of the regression's means
 
 
 class Prediction(NamedTuple):
     """What the observation says before any network: what networks see, and the regression's mean.
 
-    Networks see the scaled observation; where it is a vector longer than the parameters, the
-    standardised means of the regression come after it, as a first guess at what matters.
+    Networks see the scaled observation. Where it is a vector longer than the parameters, the
+    standardised means of the regression come after it, as a first guess at what matters; and where
+    it is a vector and parameters have a box, the latent coordinates of these means, which say how
+    the box's ends bend the coordinates.
     """
 
     seen: Array
@@ -52,7 +55,9 @@ class Frame(nnx.Module):
         self.deviation = Buffer(jnp.ones(d))
         self.factor = Buffer(jnp.eye(d))
         guessed = self.weight.shape[1] > d
-        self.seen_shape = (x_shape[0] + d,) if guessed else x_shape
+        self.seen_shape = x_shape
+        if self.weight.size:
+            self.seen_shape = (x_shape[0] + d * guessed + int(boxed.sum()),)
         self.guess_location = Buffer(jnp.zeros(d if guessed else 0))
         self.guess_spread = Buffer(jnp.ones(d if guessed else 0))
 
@@ -93,11 +98,13 @@ class Frame(nnx.Module):
         if not self.weight.size:
             return Prediction(scaled, self.bias[...])
         mean = self.weight @ _filled(scaled) + self.bias
-        if not self.guess_location.size:
-            return Prediction(jnp.clip(scaled, -FARTHEST, FARTHEST), mean)
-        guess = (mean - self.guess_location) / self.guess_spread
-        seen = jnp.clip(jnp.concatenate([scaled, guess]), -FARTHEST, FARTHEST)
-        return Prediction(seen, mean)
+        seen = [scaled]
+        if self.guess_location.size:
+            seen.append((mean - self.guess_location) / self.guess_spread)
+        if any(self.boxed):
+            centre, _ = normalise(jnp.clip(mean, 0.0, 1.0), mean, self.deviation[...])
+            seen.append(jnp.clip(centre, -BENT, BENT)[np.flatnonzero(self.boxed)])
+        return Prediction(jnp.clip(jnp.concatenate(seen), -FARTHEST, FARTHEST), mean)
 
     def to_latent(
         self, theta: Float[Array, " d"], prediction: Prediction

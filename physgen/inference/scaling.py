@@ -9,9 +9,9 @@ than those of a normal variable:
     asinh    asinh of the linear one: logarithmic in both tails
     rank     normal score of the rank, interpolated between quantiles
 
-Light tails are left alone: a linear map keeps linear what depends linearly on the parameters. Beyond
-FAR all of them grow like a logarithm, so that networks stay finite for any finite input. All of
-them are increasing, and `invert` undoes them.
+Light tails are left alone: a linear map keeps linear what depends linearly on the parameters.
+Beyond FAR all of them grow like a logarithm, so that networks stay finite for any finite input. All
+of them are increasing, and `invert` undoes them.
 """
 
 from dataclasses import dataclass
