@@ -26,7 +26,7 @@ from physgen.inference.store import Simulations
 from physgen.inference.training import PosteriorTraining, schedule_for, train
 from physgen.nets.clouds import CloudEmbedding
 from physgen.nets.residual import MLPEmbedding
-from physgen.train import Report
+from physgen.train import ProgressLine, Report
 
 KEPT = 1000
 
@@ -129,7 +129,11 @@ def fit_posterior(
         return posterior
 
     posteriors: list[Posterior] = []
-    for number, one in enumerate(_several(density), start=1):
+    densities = _several(density)
+    report = ProgressLine() if report is None else report
+    for number, one in enumerate(densities, start=1):
+        if len(densities) > 1:
+            report.note(f"density {number} of {len(densities)}: {one}")
         file = None if checkpoint is None else checkpoint_path(checkpoint, number)
         posteriors.append(learn(one, file))
         if posteriors[-1].training.interrupted:
