@@ -15,6 +15,7 @@ from physgen.inference import Simulations, normal_prior, simulate, uniform_prior
 from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
 from physgen.inference.checks import require_usable
 from physgen.inference.fit import fit_posterior
+from physgen.inference.frame import Frame
 from physgen.inference.posterior import Posterior
 from physgen.inference.scaling import Scaling
 from physgen.inference.training import PosteriorTraining, schedule_for
@@ -112,6 +113,17 @@ def test_the_upper_end_of_a_box_is_as_far_out_as_the_number_below_it():
         for u in (1.0, np.nextafter(np.float32(1), np.float32(0)))
     )
     assert end == below and 4 < float(end[0][0]) < 7
+
+
+def test_networks_see_where_the_regression_is_in_coordinates_of_the_box():
+    theta, x = bent()
+    frame = Frame.fit(BOX.support, theta, x)
+    for observation in x[:20]:
+        prediction = frame.predict(jnp.asarray(observation))
+        mean = BOX.low + (BOX.high - BOX.low) * np.clip(prediction.mean, 1e-6, 1 - 1e-6)
+        latent, _ = frame.to_latent(jnp.asarray(mean, jnp.float32), prediction)
+        expected = np.clip(frame.factor @ latent, -4, 4)
+        np.testing.assert_allclose(prediction.seen[-2:], expected, atol=2e-3)
 
 
 def test_samples_are_where_the_density_is(boxed):

@@ -33,7 +33,7 @@ def columns(n=4000):
         10 + 3 * normal,
         np.exp(2 * z + other),
         rng.standard_t(2, size=n) + z,
-        np.where(rng.uniform(size=n) < 0.5, z - 20, 1e3 * np.exp(another)),
+        np.where(rng.uniform(size=n) < 0.9, z - 20, 1e3 * np.exp(another)),
         rng.poisson(40 + 5 * np.abs(z)),
     ]
     return np.stack(parts, axis=1).astype(np.float32), z[:, None].astype(np.float32)
@@ -54,6 +54,17 @@ def test_every_scaling_can_be_undone(scaling):
     y = jax.jit(jax.vmap(scaling))(both)
     back = jax.jit(jax.vmap(scaling.invert))(y)
     np.testing.assert_allclose(back, both, rtol=1e-4, atol=1e-3 * x.std(axis=0).min())
+
+
+def test_scaling_keeps_light_tails_straight_and_takes_logarithms_of_decades():
+    rng = np.random.default_rng(0)
+    extinct = np.where(rng.uniform(size=4000) < 0.05, 1e-9, 1.0)
+    x = np.stack([rng.uniform(-10, 10, 4000), np.exp(rng.normal(0, 3, 4000)) * extinct], axis=1)
+    scaling = Scaling.fit(x.astype(np.float32))
+    assert [KINDS[k] for k in scaling.settings.kinds] == ["linear", "log"]
+    points = jnp.stack([jnp.linspace(-10, 10, 5), jnp.ones(5)], axis=1)
+    line = jax.jit(jax.vmap(scaling))(points)
+    np.testing.assert_allclose(np.diff(line[:, 0], 2), 0, atol=1e-5)
 
 
 def test_slopes_of_the_scaling_are_those_of_its_jacobian(scaling):
