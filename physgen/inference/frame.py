@@ -22,6 +22,7 @@ from physgen.inference.scaling import Buffer, Scaling, ScalingSettings
 
 FARTHEST = 10.0  # that networks look: beyond it, one observation is like another
 BENT = 4.0  # the same for the latent coordinates of the regression's means
+SHARP = 0.2  # of the box: a smaller deviation of the regression says where a parameter is
 
 
 class Prediction(NamedTuple):
@@ -29,8 +30,9 @@ class Prediction(NamedTuple):
 
     Networks see the scaled observation. Where it is a vector longer than the parameters, the
     standardised means of the regression come after it, as a first guess at what matters; and where
-    it is a vector and parameters have a box, the latent coordinates of these means, which say how
-    the box's ends bend the coordinates.
+    it is a vector and parameters have a box, the latent coordinates of these means: they say how
+    the box's ends bend the coordinates. Of parameters that the regression hardly knows they say
+    nothing, and are left at zero.
     """
 
     seen: Array
@@ -103,7 +105,8 @@ class Frame(nnx.Module):
             seen.append((mean - self.guess_location) / self.guess_spread)
         if any(self.boxed):
             centre, _ = normalise(jnp.clip(mean, 0.0, 1.0), mean, self.deviation[...])
-            seen.append(jnp.clip(centre, -BENT, BENT)[np.flatnonzero(self.boxed)])
+            known = jnp.where(self.deviation[...] < SHARP, jnp.clip(centre, -BENT, BENT), 0.0)
+            seen.append(known[np.flatnonzero(self.boxed)])
         return Prediction(jnp.clip(jnp.concatenate(seen), -FARTHEST, FARTHEST), mean)
 
     def to_latent(
