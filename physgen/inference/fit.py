@@ -130,9 +130,9 @@ def fit_posterior(
 
     posteriors: list[Posterior] = []
     densities = _several(density)
-    report = ProgressLine() if report is None else report
     for number, one in enumerate(densities, start=1):
         if len(densities) > 1:
+            report = ProgressLine() if report is None else report
             report.note(f"density {number} of {len(densities)}: {one}")
         file = None if checkpoint is None else checkpoint_path(checkpoint, number)
         posteriors.append(learn(one, file))
