@@ -3,17 +3,12 @@
 import os
 from pathlib import Path
 
+import hypothesis
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
 os.environ.setdefault("MPLBACKEND", "Agg")
-# What one test or command has compiled, the next one need not.
-CACHE = Path(__file__).resolve().parents[1] / ".pytest_cache" / "jax"
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
-
-import hypothesis  # noqa: E402
-import jax  # noqa: E402
-import pytest  # noqa: E402
-from jaxtyping import install_import_hook  # noqa: E402
-
 install_import_hook("physgen", "strict.typechecker")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -556,6 +556,26 @@ def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(module, tmp_path, work
     np.testing.assert_array_equal(left.observations, whole.observations[np.concatenate(rows)])
 
 
+class Dropped:
+    """Ctrl-C arrives in a destructor, where Python drops the exception."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_is_not_lost_in_a_destructor(tmp_path):
+    def simulator(theta, rng):
+        if theta[0] > 0.9:
+            Dropped()
+        return noisy(theta, rng)
+
+    with pytest.raises(KeyboardInterrupt, match="stopped after .* of 1000 simulations"):
+        run(simulator, 1000, store=tmp_path / "s.h5")
+    assert 0 < len(Simulations.load(tmp_path / "s.h5")) < 1000
+
+
 # ---- progress
 
 

@@ -205,13 +205,10 @@ def compare_models(
     evidences = np.asarray(comparison.log_evidences(x[held_out]), np.float64)
     temperature, loss = _best_temperature(evidences, model[held_out], counts)
     comparison.temperature = Buffer(jnp.asarray(temperature, jnp.float32))
-    comparison.training = Training(
+    comparison.training = Training.of(
+        run,
+        started,
         simulations=len(x),
-        failed=0,
-        steps=run.steps,
-        interrupted=run.interrupted,
-        seconds=time.monotonic() - started,
-        compile_seconds=run.compile_seconds,
         validation_loss=loss,
     )
     return comparison

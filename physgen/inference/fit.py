@@ -116,13 +116,11 @@ def fit_posterior(
         )
         posterior.keep_held_out(theta[held_out[:KEPT]], x[held_out[:KEPT]])
         loss = -float(np.mean(posterior.log_prob(theta[held_out], x[held_out])))
-        posterior.training = Training(
+        posterior.training = Training.of(
+            run,
+            started,
             simulations=len(theta),
             failed=simulations.failed,
-            steps=run.steps,
-            interrupted=run.interrupted,
-            seconds=time.monotonic() - started,
-            compile_seconds=run.compile_seconds,
             validation_loss=loss,
             tried=((repr(density), loss),),
         )

@@ -238,13 +238,11 @@ def fit_likelihood(
         resume=resume,
         report=report,
     )
-    likelihood.training = Training(
+    likelihood.training = Training.of(
+        run,
+        started,
         simulations=len(theta),
         failed=simulations.failed,
-        steps=run.steps,
-        interrupted=run.interrupted,
-        seconds=time.monotonic() - started,
-        compile_seconds=run.compile_seconds,
         validation_loss=-float(np.mean(likelihood.log_prob(x[held_out], theta[held_out]))),
     )
     return likelihood

@@ -1,6 +1,7 @@
 """The amortised posterior: p(parameters | observation), for any observation at once."""
 
 import os
+import time
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -21,7 +22,8 @@ from physgen.inference.frame import Frame
 from physgen.inference.scaling import Buffer, ScalingSettings
 from physgen.io import read_model, save_model
 from physgen.io.models import from_json
-from physgen.nets.stacked import stacked
+from physgen.nets.stacked import each, stacked
+from physgen.train import FitResult
 
 KIND = "posterior"
 AT_ONCE = 16_384
@@ -65,6 +67,29 @@ class Training:
     validation_loss: float
     tried: tuple[tuple[str, float], ...] = ()
     interrupted: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        run: FitResult,
+        started: float,
+        *,
+        simulations: int,
+        validation_loss: float,
+        failed: int = 0,
+        tried: tuple[tuple[str, float], ...] = (),
+    ) -> Self:
+        """Of a run of `fit` that began, with its preparation, at `started` (time.monotonic)."""
+        return cls(
+            simulations=simulations,
+            failed=failed,
+            steps=run.steps,
+            seconds=time.monotonic() - started,
+            compile_seconds=run.compile_seconds,
+            validation_loss=validation_loss,
+            tried=tried,
+            interrupted=run.interrupted,
+        )
 
 
 class Posterior(Density):
@@ -191,13 +216,8 @@ class Posterior(Density):
     def _log_prob(self, x, context: Any):
         prediction = self.frame.predict(context)
         latent, log_det = self.frame.to_latent(x, prediction)
-        graph, states = nnx.split(self.members)
-
-        def member(state):
-            return nnx.merge(graph, state)._log_prob(latent, prediction.seen)
-
-        each = jax.vmap(member)(states)
-        value = jax.nn.logsumexp(each) - jnp.log(self.settings.members) + log_det
+        values = each(self.members, lambda m: m._log_prob(latent, prediction.seen))
+        value = jax.nn.logsumexp(values) - jnp.log(self.settings.members) + log_det
         return jnp.where(self.support.contains(x), value, -jnp.inf)
 
     def _sample(self, key, context: Any):
@@ -301,11 +321,7 @@ def _padded(array: Array, axis: int, size: int) -> Array:
 
 @jax.jit
 def _draw(posterior: Posterior, keys: Array, contexts: Array) -> Array:
-    graph, states = nnx.split(posterior.members)
-
-    def of_member(state, keys, contexts):
-        member = nnx.merge(graph, state)
-
+    def of_member(member, keys, contexts):
         def of_observation(keys, context):
             prediction = posterior.frame.predict(context)
             features = member.embedding(prediction.seen)
@@ -318,16 +334,14 @@ def _draw(posterior: Posterior, keys: Array, contexts: Array) -> Array:
 
         return jax.vmap(of_observation)(keys, contexts)
 
-    return jax.vmap(of_member)(states, keys, contexts)
+    return each(posterior.members, of_member, keys, contexts)
 
 
 @jax.jit
 def _features(posterior: Posterior, observations: Array) -> Array:
-    graph, states = nnx.split(posterior.members)
-
     def of_observation(x):
         seen = posterior.frame.predict(x).seen
-        return jax.vmap(lambda state: nnx.merge(graph, state).embedding(seen))(states).ravel()
+        return each(posterior.members, lambda member: member.embedding(seen)).ravel()
 
     return jax.lax.map(of_observation, observations, batch_size=EMBEDDED_AT_ONCE)
 

@@ -239,13 +239,11 @@ def fit_ratio(
         resume=resume,
         report=report,
     )
-    ratio.training = Training(
+    ratio.training = Training.of(
+        run,
+        started,
         simulations=len(theta),
         failed=simulations.failed,
-        steps=run.steps,
-        interrupted=run.interrupted,
-        seconds=time.monotonic() - started,
-        compile_seconds=run.compile_seconds,
         validation_loss=run.best_validation_loss or float("nan"),
     )
     return ratio

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import jax
@@ -29,6 +30,7 @@ from physgen.inference.simulators import (
 from physgen.inference.store import Simulations, floating
 from physgen.inference.tally import Tally
 from physgen.inference.workers import crew, run_tasks
+from physgen.interrupts import interrupt_flag
 
 Outcome = np.ndarray | Exception
 Outcomes = Generator[tuple[np.ndarray, Outcome], None, None]
@@ -106,8 +108,8 @@ def simulate(
         outcomes = _one_by_one(noise_key, simulator, prior, theta, todo, workers, client, retries)
     report = SimulationLine() if report is None else report
     try:
-        with closing(outcomes):
-            _collect(outcomes, tally, n, file, save_seconds, report)
+        with closing(outcomes), interrupt_flag(at_once=True) as interrupt:
+            _collect(outcomes, tally, n, file, save_seconds, report, interrupt)
     except KeyboardInterrupt:
         kept = "" if file is None else f"; {file.path} keeps them, resume=True goes on"
         raise KeyboardInterrupt(f"stopped after {tally.done} of {n} simulations{kept}") from None
@@ -124,6 +126,7 @@ def _collect(
     file: GrowingStore | None,
     save_seconds: float,
     report: Callable[[SimulationStatus], None],
+    interrupt: Event,
 ) -> None:
     saved_at = time.monotonic()
 
@@ -138,6 +141,8 @@ def _collect(
     try:
         for numbers, result in outcomes:
             tally.take(numbers, result)
+            if interrupt.is_set():
+                raise KeyboardInterrupt
             report(SimulationStatus(tally.done, n, tally.failed))
             if time.monotonic() - saved_at >= save_seconds:
                 save()

@@ -77,7 +77,7 @@ def train(
         step.step,
         step.state,
         jax.tree.map(lambda a: a[kept], data),
-        training.schedule or schedule_for(len(kept)),
+        training.schedule or schedule_for(len(kept) + len(held_out)),
         evaluate=step.evaluate,
         validation_data=jax.tree.map(lambda a: a[held_out], data),
         checkpoint=checkpoint,

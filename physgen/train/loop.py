@@ -1,11 +1,8 @@
 """`fit`: one loop for any step, with validation, early stopping, checkpoints and exact resume."""
 
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from physgen.errors import InputError
+from physgen.interrupts import interrupt_flag
 from physgen.train.checkpoint import Checkpoint, Record, fingerprint
 from physgen.train.dispatch import Dispatch, Evaluate, Step, Validation, mesh_for
 from physgen.train.progress import ProgressLine, Report, Status
@@ -99,7 +97,7 @@ def fit(
     started -= record.seconds
     timings: list[float] = []
     interrupted = False
-    with _interrupt_flag() as interrupt:
+    with interrupt_flag() as interrupt:
         while not (record.over or interrupted):
             before = time.monotonic()
             state, info = dispatch(state, record.step)
@@ -188,23 +186,3 @@ def _affordable(
         per_step += (done - running) / max(settings.validate_every, length)
     rest = 60 * settings.minutes - used
     return length * max(1, int(rest / (per_step * length)))
-
-
-@contextmanager
-def _interrupt_flag() -> Iterator[threading.Event]:
-    """An event set by the first Ctrl-C; a second one raises KeyboardInterrupt as usual."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-
-    def handle(signum: int, frame: Any) -> None:
-        if flag.is_set():
-            raise KeyboardInterrupt
-        flag.set()
-
-    previous = signal.signal(signal.SIGINT, handle)
-    try:
-        yield flag
-    finally:
-        signal.signal(signal.SIGINT, previous)
