@@ -8,11 +8,13 @@ from physgen.errors import InputError
 from physgen.galaxies import emulator
 from physgen.inference import likelihood, posterior
 from physgen.io import read_model
+from physgen.spins import files
 
 _KINDS = {
-    emulator.KIND: emulator.GalaxyEmulator,
-    posterior.KIND: posterior.Posterior,
-    likelihood.KIND: likelihood.Likelihood,
+    emulator.KIND: emulator.GalaxyEmulator.load,
+    posterior.KIND: posterior.Posterior.load,
+    likelihood.KIND: likelihood.Likelihood.load,
+    files.KIND: files.load_wavefunction,
 }
 
 
@@ -31,4 +33,4 @@ def load(path: str | os.PathLike[str], network: Any = None) -> Density:
             f"expected one of {', '.join(sorted(_KINDS))} in {path}, found {kind!r}; "
             "a newer physgen may have written it"
         )
-    return _KINDS[kind].load(path, network)
+    return _KINDS[kind](path, network)

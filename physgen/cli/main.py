@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import physgen
-from physgen.cli import catalogues, emulate, infer, maps, quickstart
+from physgen.cli import catalogues, emulate, infer, maps, quickstart, spins
 from physgen.errors import InputError
 
 INTERRUPTED = 130
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             warnings.showwarning = _one_line
-            options.run(options)
+            return options.run(options) or 0
     except InputError as error:
         print(f"physgen: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -33,7 +33,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
-    return 0
 
 
 def _one_line(message, category, filename, lineno, file=None, line=None):
@@ -62,4 +61,5 @@ def _parser() -> argparse.ArgumentParser:
     emulate.add_commands(galaxies)
     maps.add_commands(galaxies)
     infer.add_commands(commands)
+    spins.add_commands(commands)
     return parser

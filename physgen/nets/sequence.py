@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from physgen.nets.attention import AttentionBlock, causal_mask
+from physgen.nets.attention import AttentionBlock, Cache, causal_mask
 from physgen.nets.embedding import Embedding, check_positive, check_shape
 from physgen.nets.missing import WithMissing, present_rows
 
@@ -87,3 +87,17 @@ class CausalTransformer(nnx.Module):
         for block in self.blocks:
             tokens = block(tokens, tokens, mask)
         return self.norm(tokens)
+
+    def caches(self, length: int) -> tuple[Cache, ...]:
+        """What `extend` knows of a series of that length before its first token."""
+        return tuple(block.attention.cache(length) for block in self.blocks)
+
+    def extend(
+        self, tokens: Float[Array, "m width"], caches: tuple[Cache, ...], start: int | Array
+    ) -> tuple[Float[Array, "m width"], tuple[Cache, ...]]:
+        """The same for the tokens from `start` on, given the caches of those before."""
+        extended = []
+        for block, seen in zip(self.blocks, caches, strict=True):
+            tokens, seen = block.extend(tokens, seen, start)
+            extended.append(seen)
+        return self.norm(tokens), tuple(extended)

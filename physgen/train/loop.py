@@ -130,6 +130,7 @@ def fit(
                     record.history["loss"][-1],
                     record.last("validation_loss"),
                     done,
+                    {name: record.history[name][-1] for name in info},
                 )
             )
 

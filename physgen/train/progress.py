@@ -3,19 +3,24 @@
 import math
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where a run is: `total_steps` is None until a budget in minutes has become a step count."""
+    """Where a run is: `total_steps` is None until a budget in minutes has become a step count.
+
+    scalars: the mean over the last dispatch of everything that the step reports besides the loss.
+    """
 
     step: int
     total_steps: int | None
     loss: float
     validation_loss: float | None
     finished: bool
+    scalars: Mapping[str, float] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -49,20 +54,26 @@ class Silent:
 
 
 class ProgressLine:
-    """One status line on a stream (stderr), with a running mean of the loss.
+    """One status line on a stream (stderr), with running means of the loss and the scalars.
 
-    It is rewritten in place on a terminal; elsewhere a new line appears at most every `interval`
-    seconds, and at the end.
+    `describe` says of the means what is worth saying, the loss alone if None. The line is rewritten
+    in place on a terminal; elsewhere a new one appears at most every `interval` seconds, and at the
+    end.
     """
 
     def __init__(
-        self, stream: Stream | None = None, interval: float = 10.0, smoothing: float = 0.9
+        self,
+        stream: Stream | None = None,
+        interval: float = 10.0,
+        smoothing: float = 0.9,
+        describe: Callable[[Mapping[str, float]], list[str]] | None = None,
     ):
         self._stream = sys.stderr if stream is None else stream
         self._terminal = self._stream.isatty()
         self._interval = 0.1 if self._terminal else interval
         self._smoothing = smoothing
-        self._loss: float | None = None
+        self._describe = _loss if describe is None else describe
+        self._means: dict[str, float] = {}
         self._start: tuple[int, float] | None = None
         self._printed_at = -math.inf
         self._width = 0
@@ -71,9 +82,9 @@ class ProgressLine:
         now = time.monotonic()
         if self._start is None:
             self._start = status.step, now
-        if self._loss is None:
-            self._loss = status.loss
-        self._loss = self._smoothing * self._loss + (1 - self._smoothing) * status.loss
+        for name, value in {**status.scalars, "loss": status.loss}.items():
+            before = self._means.get(name, value)
+            self._means[name] = self._smoothing * before + (1 - self._smoothing) * value
         if status.finished or now - self._printed_at >= self._interval:
             self._printed_at = now
             self._print(self._line(status, now), status.finished)
@@ -84,7 +95,7 @@ class ProgressLine:
     def _line(self, status: Status, now: float) -> str:
         assert self._start is not None
         total = "?" if status.total_steps is None else str(status.total_steps)
-        parts = [f"step {status.step}/{total}", f"loss {self._loss:.4g}"]
+        parts = [f"step {status.step}/{total}", *self._describe(self._means)]
         if status.validation_loss is not None:
             parts.append(f"validation {status.validation_loss:.4g}")
         first_step, first_time = self._start
@@ -102,6 +113,10 @@ class ProgressLine:
         else:
             self._stream.write(line + "\n")
         self._stream.flush()
+
+
+def _loss(means: Mapping[str, float]) -> list[str]:
+    return [f"loss {means['loss']:.4g}"]
 
 
 def _duration(seconds: float) -> str:

@@ -1,0 +1,54 @@
+"""Figures of wavefunctions: how the energy fell, and what was observed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from physgen.plots.style import GENERATED, REAL, SMALL, TRUTH, grid
+
+
+def training_curves(history: Mapping[str, np.ndarray], exact: float | None) -> Figure:
+    """Energy a site (its error where the exact one is known) and V-score against steps."""
+    figure, axes = grid(1, 2, panel=(3.2, 2.2), gaps=(0.9, 0.0), share=False)
+    left, right = axes.ravel()
+    steps, energy = history["step"], history["energy"]
+    style = {**GENERATED, "marker": "none"}
+    if exact is None:
+        left.plot(steps, energy, label="energy, mean of a few steps", **style)
+        left.set_ylabel("energy / n  [coupling]", fontsize=9)
+    else:
+        left.plot(steps, np.abs(energy - exact) / abs(exact), label="relative error", **style)
+        left.plot(steps, history["sigma"] / abs(exact), label="sigma of one step", **TRUTH)
+        left.set_ylabel("|energy / exact - 1|", fontsize=9)
+        left.set_yscale("log")
+    right.plot(steps, history["v_score"], label="n variance / energy$^2$", **style)
+    right.set_ylabel("V-score", fontsize=9)
+    right.set_yscale("log")
+    for ax in (left, right):
+        ax.set_xlabel("step")
+        ax.legend(fontsize=SMALL, frameon=False)
+    return figure
+
+
+def observed_curves(diagonal: Any, entropy: Any) -> Figure:
+    """<ZZ> against distance, the structure factor, and the entanglement entropy of each cut."""
+    figure, axes = grid(1, 3, panel=(2.8, 2.2), gaps=(0.9, 0.0), share=False)
+    n = len(diagonal.magnetisation.value)
+    marks = {**REAL, "ms": 3, "lw": 1.0, "capsize": 2}
+    distances, cuts = np.arange(1, n), np.arange(1, n)
+    correlation, factor = diagonal.correlation, diagonal.structure_factor
+    zz, s_k, s_2 = axes.ravel()
+    zz.errorbar(distances, correlation.value[1:], correlation.error[1:], label="mean of i", **marks)
+    s_k.errorbar(diagonal.wave_numbers, factor.value, factor.error, label="per site", **marks)
+    s_2.errorbar(cuts, entropy.value, entropy.error, label="first l sites", **marks)
+    zz.set_ylabel(r"$\langle Z_i Z_{i+r}\rangle$", fontsize=9)
+    s_k.set_ylabel("S(k)", fontsize=9)
+    s_2.set_ylabel(r"$S_2(l)$  [nats]", fontsize=9)
+    zz.set_xlabel("distance r  [sites]")
+    s_k.set_xlabel("wave number k  [1 / spacing]")
+    s_2.set_xlabel("cut l  [sites]")
+    for ax in (zz, s_k, s_2):
+        ax.legend(fontsize=SMALL, frameon=False)
+    return figure

@@ -1,0 +1,167 @@
+"""log psi of many configurations that differ from one, without repeating what they share.
+
+A configuration that differs from site f on has the conditionals of the one it came from before f.
+A recurrent network goes on from the carry at f: the rests of all of them are packed end to end into
+lanes of equal length that run side by side in one scan, so that half of the work of evaluating
+n flips from the start remains. A parallel network takes groups of similar f together.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from physgen.nets.autoregressive import Autoregressive, Parallel, step_by_step
+
+GROUPS = 8
+
+Parts = Array  # of a site or a configuration: log |psi|, phase
+Conditional = Callable[[Array, Array, Array, Any], Parts]  # (outputs, symbol, needed, site)
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Which rest runs where: tables of (times, lanes) or (times, starts at that time).
+
+    rest: the number of the configuration; site: whose symbol is consumed. fresh: the rest begins.
+    lane, alive: of each start after time 0; where not alive there is none. end: time and lane at
+    which each configuration is done, (k, 2).
+    """
+
+    rest: Int[np.ndarray, "t l"]
+    site: Int[np.ndarray, "t l"]
+    fresh: Bool[np.ndarray, "t l"]
+    lane: Int[np.ndarray, "t r"]
+    alive: Bool[np.ndarray, "t r"]
+    end: Int[np.ndarray, "k 2"]
+
+
+def pack(first: Int[np.ndarray, " k"], n: int) -> Lanes:
+    """Rests of length n - 1 - first, the longest first, each into the first lane with room."""
+    lengths = n - 1 - first
+    time = max(int(lengths.max(initial=0)), 1)
+    free: list[int] = []
+    place = np.zeros((len(first), 2), int)  # lane, time of the start
+    for number in np.argsort(-lengths, kind="stable"):
+        lane = next((i for i, room in enumerate(free) if room >= lengths[number]), len(free))
+        if lane == len(free):
+            free.append(time)
+        place[number] = lane, time - free[lane]
+        free[lane] -= int(lengths[number])
+    shape = time, max(len(free), 1)
+    rest, site, fresh = np.zeros(shape, int), np.zeros(shape, int), np.zeros(shape, bool)
+    end = np.zeros((len(first), 2), int)
+    starts: list[list[int]] = [[] for _ in range(time)]
+    for number, (lane, start) in enumerate(place):
+        stop = start + lengths[number]
+        rest[start:stop, lane] = number
+        site[start:stop, lane] = np.arange(first[number], n - 1)
+        end[number] = max(stop - 1, 0), lane
+        if lengths[number]:
+            fresh[start, lane] = True
+            if start:
+                starts[start].append(lane)
+    most = max(map(len, starts))
+    lanes, alive = np.zeros((time, most), int), np.zeros((time, most), bool)
+    for t, begun in enumerate(starts):
+        lanes[t, : len(begun)], alive[t, : len(begun)] = begun, True
+    return Lanes(rest, site, fresh, lanes, alive, end)
+
+
+def variant_parts(
+    network: Autoregressive,
+    conditional: Conditional,
+    needed: Callable[[Array], Array],
+    configuration: Int[Array, " n"],
+    variants: Int[Array, "k n"],
+    first: Int[np.ndarray, " k"],
+) -> tuple[Float[Array, "k 2"], Float[Array, " 2"]]:
+    """The parts of log psi of the variants, and of the configuration.
+
+    Args:
+        conditional: (outputs of a site, its symbol, what is needed from it on, the site) -> parts.
+        needed: what each site of a configuration is needed for, given the symbols before it.
+        first: no variant differs before that site.
+    """
+    if isinstance(network, Parallel):
+        return _by_groups(network, conditional, needed, configuration, variants, first)
+    n, sites = len(configuration), np.arange(len(configuration))
+    outputs, carries = step_by_step(network, configuration)
+    here = needed(configuration)
+    own = jax.vmap(conditional)(outputs, configuration, here, sites)
+    before = jnp.concatenate([jnp.zeros((1, 2), own.dtype), jnp.cumsum(own, axis=0)])
+    rows = np.arange(len(first))
+    changed = jax.vmap(conditional)(outputs[first], variants[rows, first], here[first], first)
+    shared = before[first] + changed
+    lengths = n - 1 - first
+    if not lengths.any():
+        return shared, before[-1]
+
+    plan = pack(first, n)
+    wanted = jax.vmap(needed)(variants)
+    inputs = (
+        variants[plan.rest, plan.site],
+        variants[plan.rest, plan.site + 1],
+        wanted[plan.rest, plan.site + 1],
+        jnp.asarray(plan.site),
+        jnp.asarray(plan.fresh),
+        jnp.asarray(plan.lane),
+        jnp.asarray(plan.alive),
+    )
+
+    def step(state, inputs):
+        carry, total = state
+        symbol, following, wanted, site, fresh, lane, alive = inputs
+        for i in range(plan.lane.shape[1]):
+            carry = jax.tree.map(
+                lambda memory, known: _replace(memory, known, lane[i], site, alive[i]),  # noqa: B023
+                carry,
+                carries,
+            )
+        carry, outputs = jax.vmap(network.advance)(carry, symbol, site)
+        parts = jax.vmap(conditional)(outputs, following, wanted, site + 1)
+        total = jnp.where(fresh[:, None], 0, total) + parts
+        return (carry, total), total
+
+    begin = jax.tree.map(lambda known: known[plan.site[0]], carries)
+    zero = jnp.zeros((plan.rest.shape[1], 2), own.dtype)
+    _, totals = jax.lax.scan(step, (begin, zero), inputs)
+    rest = totals[plan.end[:, 0], plan.end[:, 1]]
+    return shared + jnp.where(jnp.asarray(lengths > 0)[:, None], rest, 0), before[-1]
+
+
+def _replace(memory: Array, known: Array, lane: Array, site: Array, alive: Array) -> Array:
+    """The memory with that of the site in the lane, if alive."""
+    new = jnp.where(alive, known[site[lane]], memory[lane])
+    return jax.lax.dynamic_update_index_in_dim(memory, new, lane, 0)
+
+
+def _by_groups(
+    network: Parallel,
+    conditional: Conditional,
+    needed: Callable[[Array], Array],
+    configuration: Int[Array, " n"],
+    variants: Int[Array, "k n"],
+    first: Int[np.ndarray, " k"],
+) -> tuple[Float[Array, "k 2"], Float[Array, " 2"]]:
+    sites = np.arange(len(configuration))
+    outputs, carry = network.prefix(configuration)
+    own = jax.vmap(conditional)(outputs, configuration, needed(configuration), sites)
+    before = jnp.concatenate([jnp.zeros((1, 2), own.dtype), jnp.cumsum(own, axis=0)])
+    parts = jnp.zeros((len(first), 2), own.dtype)
+    order = np.argsort(first, kind="stable")
+    for group in np.array_split(order, min(GROUPS, len(order))):
+        start = int(first[group].min())
+
+        def rest(variant, start=start):
+            outputs = network.suffix(carry, variant, start)
+            wanted = needed(variant)[start:]
+            rows = jax.vmap(conditional)(outputs, variant[start:], wanted, sites[start:])
+            return rows.sum(axis=0)
+
+        parts = parts.at[group].set(before[start][None] + jax.vmap(rest)(variants[group]))
+    return parts, before[-1]
