@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-PAGES = ["tutorial-galaxies.md", "catalogues.md", "tutorial-inference.md", "simulators.md"]
+PAGES = [
+    "tutorial-galaxies.md",
+    "catalogues.md",
+    "tutorial-inference.md",
+    "simulators.md",
+    "tutorial-spins.md",
+]
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 

@@ -14,7 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from physgen.nets.masked import MaskedMLP
-from physgen.nets.recurrent import Cell, MinGRUCell
+from physgen.nets.recurrent import Cell, MinGRUCell, dense
 from physgen.nets.sequence import CausalTransformer
 
 Outputs = Float[Array, " outputs"]
@@ -80,17 +80,19 @@ class Recurrent(nnx.Module):
         carry = tuple(cell.initial() for cell in self.cells)
         return self._step(carry, jnp.zeros(self.symbols, self.last.kernel[...].dtype))
 
-    def advance(self, carry: Any, symbol: Int[Array, ""], site: Any) -> tuple[Any, Outputs]:
-        return self._step(
-            carry, jax.nn.one_hot(symbol, self.symbols, dtype=self.last.kernel[...].dtype)
-        )
+    def advance(
+        self, carry: Any, symbol: Int[Array, "*b"], site: Any
+    ) -> tuple[Any, Float[Array, "outputs *b"]]:
+        """The same for any batch axes, which come last in the carry and the outputs."""
+        dtype = self.last.kernel[...].dtype
+        return self._step(carry, jax.nn.one_hot(symbol, self.symbols, dtype=dtype, axis=0))
 
     def _step(self, carry: Any, features: Array) -> tuple[Any, Array]:
         carries = []
         for cell, memory in zip(self.cells, carry, strict=True):
             memory, features = cell(memory, features)
             carries.append(memory)
-        return tuple(carries), self.last(features)
+        return tuple(carries), dense(self.last, features)
 
     def __call__(self, symbols: Int[Array, " n"]) -> Float[Array, "n outputs"]:
         cells = [cell for cell in self.cells if isinstance(cell, MinGRUCell)]

@@ -1,7 +1,8 @@
-"""Recurrent cells: (carry, input) -> (carry, features), unbatched, one idea of memory each.
+"""Recurrent cells: (carry, input) -> (carry, features), one idea of memory each.
 
-The features of a cell are its carry, or a part of it. Weights do not depend on the length of a
-sequence, so that a trained network can go on with a longer one.
+Entries come first and any batch axes after them: gates are then whole rows, which a processor takes
+several at a time. Weights do not depend on the length of a sequence, so that a trained network can
+go on with a longer one.
 """
 
 from typing import Any, Protocol, runtime_checkable
@@ -38,20 +39,20 @@ class GRUCell(nnx.Module):
         self.input = nnx.Linear(size_in, 3 * size, rngs=rngs)
         kernel = nnx.initializers.orthogonal()
         blocks = [kernel(rngs.params(), (size, size)) for _ in range(3)]
-        self.recurrent = nnx.Param(jnp.concatenate(blocks, axis=1))
+        self.recurrent = nnx.Param(jnp.concatenate(blocks))
         self.bias = nnx.Param(jnp.zeros(size))
 
     def initial(self) -> Float[Array, " size"]:
         return jnp.zeros(self.size, self.bias[...].dtype)
 
     def __call__(
-        self, carry: Float[Array, " size"], inputs: Float[Array, " size_in"]
-    ) -> tuple[Float[Array, " size"], Float[Array, " size"]]:
-        reset_in, update_in, new_in = jnp.split(self.input(inputs), 3, axis=-1)
-        reset, update, new = jnp.split(carry @ self.recurrent[...], 3, axis=-1)
+        self, carry: Float[Array, "size *b"], inputs: Float[Array, "size_in *b"]
+    ) -> tuple[Float[Array, "size *b"], Float[Array, "size *b"]]:
+        reset_in, update_in, new_in = jnp.split(dense(self.input, inputs), 3)
+        reset, update, new = jnp.split(jnp.tensordot(self.recurrent[...], carry, 1), 3)
         reset = jax.nn.sigmoid(reset_in + reset)
         update = jax.nn.sigmoid(update_in + update)
-        new = jnp.tanh(new_in + reset * (new + self.bias[...]))
+        new = jnp.tanh(new_in + reset * (new + columns(self.bias[...], carry)))
         carry = new + update * (carry - new)
         return carry, carry
 
@@ -65,7 +66,7 @@ class TensorizedCell(nnx.Module):
     def __init__(self, size_in: int, size: int, *, rngs: nnx.Rngs):
         self.size = size
         scale = nnx.initializers.variance_scaling(1.0, "fan_avg", "normal")
-        self.kernel = nnx.Param(scale(rngs.params(), (size_in * size, 2 * size)) * size_in**0.5)
+        self.kernel = nnx.Param(scale(rngs.params(), (2 * size, size_in * size)) * size_in**0.5)
         self.bias = nnx.Param(jnp.zeros(2 * size))
         self.input = nnx.Linear(size_in, size, rngs=rngs)
 
@@ -73,11 +74,12 @@ class TensorizedCell(nnx.Module):
         return jnp.zeros(self.size, self.bias[...].dtype)
 
     def __call__(
-        self, carry: Float[Array, " size"], inputs: Float[Array, " size_in"]
-    ) -> tuple[Float[Array, " size"], Float[Array, " size"]]:
-        product = jnp.outer(inputs, carry).reshape(-1) @ self.kernel[...] + self.bias[...]
-        new, update = jnp.split(product, 2, axis=-1)
-        new = jnp.tanh(new + self.input(inputs))
+        self, carry: Float[Array, "size *b"], inputs: Float[Array, "size_in *b"]
+    ) -> tuple[Float[Array, "size *b"], Float[Array, "size *b"]]:
+        pairs = (inputs[:, None] * carry[None]).reshape(-1, *carry.shape[1:])
+        product = jnp.tensordot(self.kernel[...], pairs, 1) + columns(self.bias[...], carry)
+        new, update = jnp.split(product, 2)
+        new = jnp.tanh(new + dense(self.input, inputs))
         update = jax.nn.sigmoid(update)
         carry = carry + update * (new - carry)
         return carry, carry
@@ -98,8 +100,8 @@ class MinGRUCell(nnx.Module):
         return jnp.zeros(self.size, self.input.kernel[...].dtype)
 
     def __call__(
-        self, carry: Float[Array, " size"], inputs: Float[Array, " size_in"]
-    ) -> tuple[Float[Array, " size"], Float[Array, " size"]]:
+        self, carry: Float[Array, "size *b"], inputs: Float[Array, "size_in *b"]
+    ) -> tuple[Float[Array, "size *b"], Float[Array, "size *b"]]:
         keep, add = self._gates(inputs)
         carry = keep * carry + add
         return carry, carry
@@ -108,7 +110,7 @@ class MinGRUCell(nnx.Module):
         self, carry: Float[Array, " size"], inputs: Float[Array, "n size_in"]
     ) -> Float[Array, "n size"]:
         """The carries after each input."""
-        keep, add = self._gates(inputs)
+        keep, add = jax.vmap(self._gates)(inputs)
         add = add.at[0].add(keep[0] * carry)
 
         def compose(first, second):
@@ -116,7 +118,18 @@ class MinGRUCell(nnx.Module):
 
         return jax.lax.associative_scan(compose, (keep, add))[1]
 
-    def _gates(self, inputs: Float[Array, "*n size_in"]) -> tuple[Array, Array]:
-        update, new = jnp.split(self.input(inputs), 2, axis=-1)
+    def _gates(self, inputs: Float[Array, "size_in *b"]) -> tuple[Array, Array]:
+        update, new = jnp.split(dense(self.input, inputs), 2)
         update = jax.nn.sigmoid(update)
         return 1 - update, update * jnp.tanh(new)
+
+
+def dense(layer: nnx.Linear, inputs: Float[Array, "size_in *b"]) -> Float[Array, "size *b"]:
+    """The layer, entries first."""
+    assert layer.bias is not None
+    return jnp.tensordot(layer.kernel[...].T, inputs, 1) + columns(layer.bias[...], inputs)
+
+
+def columns(entries: Float[Array, " n"], like: Float[Array, "m *b"]) -> Float[Array, "n *ones"]:
+    """With as many axes of length 1 as `like` has batch axes."""
+    return entries.reshape(-1, *[1] * (like.ndim - 1))

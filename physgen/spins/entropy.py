@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from physgen.errors import InputError
 from physgen.spins.estimates import AT_ONCE, Estimate
-from physgen.spins.local import portion_of
+from physgen.spins.local import in_portions, portion
 from physgen.spins.wavefunction import Wavefunction
 
 
@@ -80,15 +80,19 @@ def entropy_profile(
         keys = jax.random.split(key, 2 * size)
         pairs = jax.vmap(lambda k: wavefunction._sample(k, None))(keys).reshape(2, size, n)
 
-        def one(pair):
+        def ratios(pair):
             first, second = pair
-            left, own = wavefunction.variants(first, jnp.where(changes, second, first), changes)
-            right, other = wavefunction.variants(second, jnp.where(changes, first, second), changes)
-            difference = left + right - own - other
-            return jnp.exp(difference[:, 0]) * jnp.cos(difference[:, 1])
+            there = jnp.asarray(changes)[None]
+            swapped = (
+                jnp.where(there, second[:, None], first[:, None]),
+                jnp.where(there, first[:, None], second[:, None]),
+            )
+            left, own = wavefunction.variants(first, swapped[0], changes)
+            right, other = wavefunction.variants(second, swapped[1], changes)
+            difference = left + right - (own + other)[:, None]
+            return jnp.exp(difference[..., 0]) * jnp.cos(difference[..., 1])
 
-        at_once = portion_of(wavefunction, changes, size)
-        return jax.lax.map(one, (pairs[0], pairs[1]), batch_size=at_once)
+        return in_portions(ratios, (pairs[0], pairs[1]), portion(wavefunction, changes))
 
     size = min(AT_ONCE, samples)
     found = [run(k, wavefunction) for k in jax.random.split(key, -(-samples // size))]

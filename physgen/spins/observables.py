@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from physgen.errors import InputError
 from physgen.spins.estimates import AT_ONCE, Estimate, mean_of
-from physgen.spins.local import local_value, portion
+from physgen.spins.local import in_portions, local_terms, portion
 from physgen.spins.operators import Operator, PauliSum
 from physgen.spins.wavefunction import Wavefunction
 
@@ -82,12 +82,11 @@ def expectations(
         keys = jax.random.split(key, size)
         configurations = jax.vmap(lambda k: wavefunction._sample(k, None))(keys)
 
-        def one(configuration):
-            diagonal, others, _ = local_value(wavefunction, operator, configuration)
-            return jnp.concatenate([diagonal[None].real, others.real])
+        def terms(configurations):
+            diagonal, others, _ = local_terms(wavefunction, operator, configurations)
+            return jnp.concatenate([diagonal[:, None].real, others.real], axis=1)
 
-        at_once = portion(wavefunction, operator, size)
-        return jax.lax.map(one, configurations, batch_size=at_once)
+        return in_portions(terms, configurations, portion(wavefunction, operator.changes))
 
     keys = jax.random.split(key, -(-samples // size))
     return mean_of(np.concatenate([np.asarray(run(k, wavefunction), np.float64) for k in keys]))

@@ -8,6 +8,7 @@ n flips from the start remains. A parallel network takes groups of similar f tog
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from physgen.nets.autoregressive import Autoregressive, Parallel, step_by_step
+from physgen.nets.autoregressive import Autoregressive, Parallel, Recurrent, step_by_step
 
 GROUPS = 8
 
@@ -76,68 +77,95 @@ def variant_parts(
     network: Autoregressive,
     conditional: Conditional,
     needed: Callable[[Array], Array],
-    configuration: Int[Array, " n"],
-    variants: Int[Array, "k n"],
+    configurations: Int[Array, "b n"],
+    variants: Int[Array, "b k n"],
     first: Int[np.ndarray, " k"],
-) -> tuple[Float[Array, "k 2"], Float[Array, " 2"]]:
-    """The parts of log psi of the variants, and of the configuration.
+) -> tuple[Float[Array, "b k 2"], Float[Array, "b 2"]]:
+    """The parts of log psi of the variants, and of the configurations.
 
     Args:
-        conditional: (outputs of a site, its symbol, what is needed from it on, the site) -> parts.
+        conditional: (outputs of a site, its symbol, what is needed from it on, the site) -> parts;
+            of many at once, which are then the last axes of all of these.
         needed: what each site of a configuration is needed for, given the symbols before it.
         first: no variant differs before that site.
     """
     if isinstance(network, Parallel):
-        return _by_groups(network, conditional, needed, configuration, variants, first)
-    n, sites = len(configuration), np.arange(len(configuration))
-    outputs, carries = step_by_step(network, configuration)
-    here = needed(configuration)
-    own = jax.vmap(conditional)(outputs, configuration, here, sites)
-    before = jnp.concatenate([jnp.zeros((1, 2), own.dtype), jnp.cumsum(own, axis=0)])
-    rows = np.arange(len(first))
-    changed = jax.vmap(conditional)(outputs[first], variants[rows, first], here[first], first)
-    shared = before[first] + changed
+        by_groups = partial(_by_groups, network, conditional, needed, first=first)
+        return jax.vmap(by_groups)(configurations, variants)
+    n, sites = configurations.shape[1], np.arange(configurations.shape[1])
+    outputs, carries = jax.vmap(partial(step_by_step, network))(configurations)
+    here = jax.vmap(needed)(configurations)
+    of_sites = jax.vmap(jax.vmap(conditional), in_axes=(0, 0, 0, None))
+    own = of_sites(outputs, configurations, here, sites)
+    before = jnp.cumsum(jnp.pad(own, ((0, 0), (1, 0), (0, 0))), axis=1)
+    symbols = variants[:, np.arange(len(first)), first]
+    shared = before[:, first] + of_sites(outputs[:, first], symbols, here[:, first], first)
     lengths = n - 1 - first
-    if not lengths.any():
-        return shared, before[-1]
+    if lengths.any():
+        rest = _rests(network, conditional, needed, carries, variants, pack(first, n))
+        shared += jnp.where(jnp.asarray(lengths > 0)[None, :, None], rest, 0)
+    return shared, before[:, -1]
 
-    plan = pack(first, n)
-    wanted = jax.vmap(needed)(variants)
+
+def _rests(
+    network: Autoregressive,
+    conditional: Conditional,
+    needed: Callable[[Array], Array],
+    carries: Any,
+    variants: Int[Array, "b k n"],
+    plan: Lanes,
+) -> Float[Array, "b k 2"]:
+    """What the sites after the first change add.
+
+    Lanes and configurations are the last axes of all arrays: products with the weights then leave
+    gates and probabilities in rows that a processor takes several at a time.
+    """
+    batched = isinstance(network, Recurrent)
+    advance = network.advance if batched else over_lanes(network.advance)
+    symbols = jnp.moveaxis(variants, 0, -1)
+    wanted = jnp.moveaxis(jax.vmap(jax.vmap(needed))(variants), 0, -1)
+    known = jax.tree.map(lambda carry: jnp.moveaxis(carry, 0, -1), carries)
     inputs = (
-        variants[plan.rest, plan.site],
-        variants[plan.rest, plan.site + 1],
+        symbols[plan.rest, plan.site],
+        symbols[plan.rest, plan.site + 1],
         wanted[plan.rest, plan.site + 1],
-        jnp.asarray(plan.site),
-        jnp.asarray(plan.fresh),
-        jnp.asarray(plan.lane),
-        jnp.asarray(plan.alive),
+        *map(jnp.asarray, (plan.site, plan.fresh, plan.lane, plan.alive)),
     )
 
     def step(state, inputs):
         carry, total = state
         symbol, following, wanted, site, fresh, lane, alive = inputs
         for i in range(plan.lane.shape[1]):
-            carry = jax.tree.map(
-                lambda memory, known: _replace(memory, known, lane[i], site, alive[i]),  # noqa: B023
-                carry,
-                carries,
-            )
-        carry, outputs = jax.vmap(network.advance)(carry, symbol, site)
-        parts = jax.vmap(conditional)(outputs, following, wanted, site + 1)
-        total = jnp.where(fresh[:, None], 0, total) + parts
+            place = partial(_replace, lane=lane[i], site=site[lane[i]], alive=alive[i])
+            carry = jax.tree.map(place, carry, known)
+        carry, outputs = advance(carry, symbol, site)
+        parts = conditional(outputs, following, wanted, site[:, None] + 1)
+        total = jnp.where(fresh[None, :, None], 0, total) + parts
         return (carry, total), total
 
-    begin = jax.tree.map(lambda known: known[plan.site[0]], carries)
-    zero = jnp.zeros((plan.rest.shape[1], 2), own.dtype)
+    begin = jax.tree.map(lambda carry: jnp.moveaxis(carry[plan.site[0]], 0, -2), known)
+    zero = jnp.zeros((2, plan.rest.shape[1], symbols.shape[-1]), jax.tree.leaves(begin)[0].dtype)
     _, totals = jax.lax.scan(step, (begin, zero), inputs)
-    rest = totals[plan.end[:, 0], plan.end[:, 1]]
-    return shared + jnp.where(jnp.asarray(lengths > 0)[:, None], rest, 0), before[-1]
+    return jnp.moveaxis(totals[plan.end[:, 0], :, plan.end[:, 1]], -1, 0)
 
 
-def _replace(memory: Array, known: Array, lane: Array, site: Array, alive: Array) -> Array:
-    """The memory with that of the site in the lane, if alive."""
-    new = jnp.where(alive, known[site[lane]], memory[lane])
-    return jax.lax.dynamic_update_index_in_dim(memory, new, lane, 0)
+def over_lanes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """function(x, ..., site) mapped over the lanes and configurations that are x's last axes."""
+
+    def mapped(*arguments):
+        *arrays, site = arguments
+        alone = jax.vmap(function, in_axes=(*[-1] * len(arrays), None), out_axes=-1)
+        lanes = jax.vmap(alone, in_axes=(*[-2] * len(arrays), 0), out_axes=-2)
+        return lanes(*arrays, site)
+
+    return mapped
+
+
+def _replace(memory: Array, known: Array, *, lane: Array, site: Array, alive: Array) -> Array:
+    """The memory (..., lanes, b) with what is known (n, ..., b) of the site."""
+    old = jax.lax.dynamic_index_in_dim(memory, lane, memory.ndim - 2, keepdims=False)
+    new = jnp.where(alive, known[site], old)
+    return jax.lax.dynamic_update_index_in_dim(memory, new, lane, memory.ndim - 2)
 
 
 def _by_groups(

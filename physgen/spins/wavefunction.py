@@ -148,30 +148,31 @@ class Wavefunction(Density):
 
     def variants(
         self,
-        configuration: Int[Array, " n"],
-        variants: Int[Array, "k n"],
+        configurations: Int[Array, "b n"],
+        variants: Int[Array, "b k n"],
         changes: Bool[np.ndarray, "k n"],
-    ) -> tuple[Float[Array, "k 2"], Parts]:
-        """Of configurations that differ from one at most where `changes` says, and of that one.
+    ) -> tuple[Float[Array, "b k 2"], Float[Array, "b 2"]]:
+        """Of configurations that differ from others at most where `changes` says, and of those.
 
         What the network knows of the sites before the first change is computed once for all.
         """
         found = []
         for order, flip in zip(*self._orders(), strict=True):
-            image = partial(self._image, order=order, flip=flip)
+            image = jax.vmap(partial(self._image, order=order, flip=flip))
             found.append(
                 variant_parts(
                     self.network,
                     self._parts_of_site,
                     self._needed,
-                    image(configuration),
+                    image(configurations),
                     jax.vmap(image)(variants),
                     changes[:, order].argmax(axis=1),
                 )
             )
-        rest = jnp.stack([parts for parts, _ in found], axis=1)
-        own = jnp.stack([parts for _, parts in found])
-        return jax.vmap(self._joined)(rest, variants), self._joined(own, configuration)
+        rest = jnp.stack([parts for parts, _ in found], axis=2)
+        own = jnp.stack([parts for _, parts in found], axis=1)
+        joined = jax.vmap(self._joined)
+        return jax.vmap(joined)(rest, variants), joined(own, configurations)
 
     def site_parts(self, configuration: Int[Array, " n"]) -> Float[Array, "n 2"]:
         """What each site adds to log |psi| and to the phase, before symmetries and signs."""
@@ -196,21 +197,36 @@ class Wavefunction(Density):
             phase = phase + jnp.pi * (jnp.asarray(self.signs) @ configuration % 2)
         return jnp.stack([log_abs, phase])
 
-    # ---- one site
+    # ---- one site, or many at once, which are then the last axes of all arrays
 
-    def _parts_of_site(self, outputs: Array, symbol: Array, needed: Array, site: Any) -> Parts:
+    def _parts_of_site(
+        self,
+        outputs: Float[Array, "outputs *b"],
+        symbol: Int[Array, "*b"],
+        needed: Int[Array, "*b"],
+        site: Any,
+    ) -> Float[Array, "2 *b"]:
         log_p, phases = self._conditional(outputs, needed, site)
-        return jnp.stack([log_p[symbol] / 2, phases[symbol]])
+        chosen = self._symbols(needed) == symbol[None]
+        log_abs = jnp.sum(jnp.where(chosen, log_p, 0), axis=0) / 2
+        phase = jnp.sum(jnp.where(chosen, phases, 0), axis=0) if self.phase else log_abs * 0
+        return jnp.stack([log_abs, phase])
 
-    def _conditional(self, outputs: Array, needed: Array, site: Any) -> tuple[Array, Array]:
+    def _conditional(
+        self, outputs: Float[Array, "outputs *b"], needed: Int[Array, "*b"], site: Any
+    ) -> tuple[Float[Array, "d *b"], Float[Array, "d *b"]]:
         """log p of each symbol, and its phase; symbols that leave the sector have none."""
         d = self.local_dimension
         logits = outputs[:d]
         if self.sector is not None:
-            after = needed - self._value(jnp.arange(d))
-            logits = jnp.where(jnp.abs(after) <= (d - 1) * (self.n - 1 - site), logits, -1e9)
-        phases = jnp.pi * jax.nn.soft_sign(outputs[d:]) if self.phase else jnp.zeros(d)
-        return jax.nn.log_softmax(logits), phases.astype(logits.dtype)
+            after = needed[None] - self._value(self._symbols(needed))
+            most = (d - 1) * (self.n - 1 - jnp.asarray(site))
+            logits = jnp.where(jnp.abs(after) <= most[None], logits, -1e9)
+        phases = jnp.pi * jax.nn.soft_sign(outputs[d:]) if self.phase else logits * 0
+        return jax.nn.log_softmax(logits, axis=0), phases
+
+    def _symbols(self, like: Int[Array, "*b"]) -> Int[Array, "d *ones"]:
+        return jnp.arange(self.local_dimension).reshape(-1, *[1] * like.ndim)
 
     def _value(self, symbol: Array) -> Array:
         """2 S_z of a symbol."""

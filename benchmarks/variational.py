@@ -1,0 +1,142 @@
+"""A step of variational Monte Carlo beside NetKet: the Ising chain of 40 sites at its critical field.
+
+    python benchmarks/variational.py [--steps 300]
+
+Both take 200 exact samples a step of a gated recurrent network of 50 units in single precision, with
+Adam. Blocks of steps alternate, so that whatever else the machine does meets both. The seconds of a
+step are medians over the blocks after the first. The bound is the time of the matrix products
+that the local energies cannot do without, at the speed that one such product reaches alone.
+"""
+
+import argparse
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import netket as nk
+import optax
+from flax import nnx
+
+from physgen.spins import Adam, GRUWavefunction, TransverseFieldIsing, energy
+from physgen.spins.reference import reference_energy
+from physgen.spins.vmc import VMCState, sampled_problem
+from physgen.train.dispatch import Dispatch, mesh_for
+
+N, UNITS, SAMPLES, BLOCK = 40, 50, 200, 10
+
+
+class Ours:
+    """The step of `ground_state`, a dispatch at a time."""
+
+    name = "physgen"
+
+    def __init__(self, steps: int):
+        from jax.flatten_util import ravel_pytree
+
+        self.hamiltonian = TransverseFieldIsing(N)
+        wavefunction = GRUWavefunction(units=UNITS).build(N, rngs=nnx.Rngs(0))
+        self.graph, parameters, self.rest = nnx.split(wavefunction, nnx.Param, ...)
+        vector, self.unravel = ravel_pytree(parameters)
+        optimiser, operator = Adam(5e-3), self.hamiltonian.operator
+
+        def step(key, state, batch):
+            progress = state.step / state.total_steps
+            problem, info = sampled_problem(key, state.parameters, self.at, operator, SAMPLES)
+            change, memory = optimiser.update(state.optimiser, problem, progress)
+            return VMCState(
+                state.parameters + change, memory, state.step + 1, state.total_steps
+            ), info
+
+        self.dispatch = Dispatch(jax.random.key(0), step, None, SAMPLES, BLOCK, mesh_for(SAMPLES))
+        total = jnp.full((), steps, jnp.int32)
+        self.state = self.dispatch.place(VMCState(vector, optimiser.init(vector), 0 * total, total))
+        self.parameters = vector.size
+        self.done = 0
+
+    def at(self, vector):
+        return nnx.merge(self.graph, self.unravel(vector), self.rest)
+
+    def block(self) -> None:
+        self.state, _ = self.dispatch(self.state, self.done)
+        self.done += BLOCK
+
+    def v_score(self) -> float:
+        found = energy(jax.random.key(1), self.at(self.state.parameters), self.hamiltonian, 8192)
+        return found.v_score
+
+
+class NetKet:
+    """FastGRUNet1D with exact autoregressive sampling."""
+
+    name = "NetKet"
+
+    def __init__(self, steps: int):
+        hilbert = nk.hilbert.Spin(s=1 / 2, N=N)
+        graph = nk.graph.Chain(N, pbc=False)
+        hamiltonian = nk.operator.IsingJax(hilbert, graph, h=1.0, J=-1.0)
+        model = nk.experimental.models.FastGRUNet1D(
+            hilbert=hilbert, layers=2, features=UNITS, param_dtype=jnp.float32
+        )
+        sampler = nk.sampler.ARDirectSampler(hilbert)
+        self.state = nk.vqs.MCState(sampler, model, n_samples=SAMPLES, seed=0)
+        rate = optax.cosine_decay_schedule(5e-3, steps)
+        self.driver = nk.driver.VMC(hamiltonian, optax.adam(rate), variational_state=self.state)
+        self.hamiltonian = hamiltonian
+        self.parameters = self.state.n_parameters
+
+    def block(self) -> None:
+        self.driver.run(BLOCK, show_progress=False, out=None)
+
+    def v_score(self) -> float:
+        self.state.n_samples = 8192
+        found = self.state.expect(self.hamiltonian)
+        return N * float(found.variance.real) / float(found.mean.real) ** 2
+
+
+def bound() -> float:
+    """Seconds of the products of the local energies alone."""
+    lanes, times = N // 2, N - 1
+    kernel, carry = jnp.ones((3 * UNITS, UNITS)) * 1e-2, jnp.ones((UNITS, lanes * SAMPLES))
+
+    @jax.jit
+    def products(carry):
+        return jax.lax.scan(lambda c, _: ((kernel @ c)[:UNITS], None), carry, None, length=times)[0]
+
+    products(carry).block_until_ready()
+    found = []
+    for _ in range(10):
+        started = time.perf_counter()
+        products(carry).block_until_ready()
+        found.append(time.perf_counter() - started)
+    return min(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=300)
+    options = parser.parse_args()
+    exact = reference_energy(TransverseFieldIsing(N))
+    sides = [Ours(options.steps), NetKet(options.steps)]
+    seconds: dict[str, list[float]] = {side.name: [] for side in sides}
+    bounds = []
+    for _ in range(options.steps // BLOCK):
+        for side in sides:
+            started = time.perf_counter()
+            side.block()
+            seconds[side.name].append((time.perf_counter() - started) / BLOCK)
+        bounds.append(bound())
+    print(f"exact energy {exact.energy:.6f}, {options.steps} steps in blocks of {BLOCK}")
+    for side in sides:
+        first, *rest = seconds[side.name]
+        print(
+            f"{side.name}: {side.parameters} parameters, {statistics.median(rest):.4f} s a step "
+            f"(fastest {min(rest):.4f}), first block {first * BLOCK:.1f} s, "
+            f"V-score {side.v_score():.2e}"
+        )
+    ours, theirs = (statistics.median(seconds[side.name][1:]) for side in sides)
+    print(f"ratio {theirs / ours:.2f}; products alone {statistics.median(bounds):.4f} s a step")
+
+
+if __name__ == "__main__":
+    main()
