@@ -3,12 +3,16 @@
 import os
 from pathlib import Path
 
+# Compiling is most of the work, and half of compiling is optimising what runs once.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
 import hypothesis
 import jax
 import pytest
 from jaxtyping import install_import_hook
 
-os.environ.setdefault("MPLBACKEND", "Agg")
 install_import_hook("physgen", "strict.typechecker")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

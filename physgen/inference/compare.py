@@ -27,7 +27,7 @@ from physgen.errors import InputError
 from physgen.inference.checks import FEWEST
 from physgen.inference.embeddings import AnyEmbedding, takes_missing
 from physgen.inference.losses import mean_loss
-from physgen.inference.posterior import Training
+from physgen.inference.posterior import Training, to_compile
 from physgen.inference.saving import load_trained, save_trained
 from physgen.inference.scaling import Buffer, Scaling, ScalingSettings
 from physgen.inference.store import Simulations
@@ -86,7 +86,7 @@ class Comparison(nnx.Module):
         """
         x = jnp.asarray(x, jnp.float32)
         leading_shape("x", x.shape, self.settings.x_shape)
-        return _log_evidences(self, x)
+        return _log_evidences(to_compile(self), x)
 
     def probabilities(
         self, x: ArrayLike, prior: ArrayLike | None = None

@@ -33,7 +33,7 @@ from physgen.inference.observation import (
     spread,
     whole_of,
 )
-from physgen.inference.posterior import Training
+from physgen.inference.posterior import Training, to_compile
 from physgen.inference.priors import as_prior
 from physgen.inference.saving import load_trained, save_trained
 from physgen.inference.scaling import ScalingSettings
@@ -126,14 +126,14 @@ class Likelihood(Density):
     def log_prob(self, x: ArrayLike, context: ArrayLike | None = None) -> Float[Array, "..."]:
         """log p(x | parameters); see `Density.log_prob` for the shapes."""
         given = None if context is None else jnp.asarray(context, jnp.float32)
-        return _log_prob(self, jnp.asarray(x, jnp.float32), given)
+        return _log_prob(to_compile(self), jnp.asarray(x, jnp.float32), given)
 
     def sample(
         self, key: PRNGKeyArray, n: int, context: ArrayLike | None = None
     ) -> Float[Array, "n c"]:
         """Simulated observations; `context` are the parameters, (d,) for all or (n, d)."""
         given = None if context is None else jnp.asarray(context, jnp.float32)
-        return _sample(self, key, n, given)
+        return _sample(to_compile(self), key, n, given)
 
     def _log_prob(self, x, context: Any):
         prediction = self.frame.predict(self.support.unconstrain(context)[0])

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 
 from physgen.density import Shape, leading_shape
 from physgen.errors import InputError
+from physgen.inference.posterior import to_compile
 from physgen.inference.priors import as_prior
 from physgen.inference.tempering import LogLikelihood, Particle, Target, Tempering, move, tempered
 
@@ -147,7 +148,7 @@ class LikelihoodPosterior:
                 f"expected one observation of shape {self.context_shape}, got {x.shape}; "
                 "sample_each takes several"
             )
-        target = Target(self.prior, LogLikelihood(_of_module, self.likelihood, x))
+        target = Target(self.prior, LogLikelihood(_of_module, to_compile(self.likelihood), x))
         return draw(key, n, target, self.sampler)
 
 

@@ -1,5 +1,6 @@
 """The amortised posterior: p(parameters | observation), for any observation at once."""
 
+import copy
 import os
 import time
 from dataclasses import dataclass
@@ -90,6 +91,18 @@ class Training:
             tried=tried,
             interrupted=run.interrupted,
         )
+
+
+def to_compile(model: Any) -> Any:
+    """A module for a compiled function, without what is remembered of its training.
+
+    That is no number to compute with; models of one structure then share what was compiled.
+    """
+    bare = copy.copy(model)
+    for name in ("training", "held_out_parameters", "held_out_observations"):
+        if hasattr(bare, name):
+            delattr(bare, name)
+    return bare
 
 
 class Posterior(Density):
@@ -204,14 +217,15 @@ class Posterior(Density):
         Raises:
             InputError: as `sample`.
         """
-        return _features(self, self._observation(observations))
+        return _features(to_compile(self), self._observation(observations))
 
     def log_prob(self, x: ArrayLike, context: ArrayLike | None = None) -> Float[Array, "..."]:
         """log p(parameters | observation) per unit of the parameters; -inf outside the box.
 
         See `Density.log_prob` for the shapes.
         """
-        return _log_prob(self, jnp.asarray(x, jnp.float32), self._observation(context))
+        observation = self._observation(context)
+        return _log_prob(to_compile(self), jnp.asarray(x, jnp.float32), observation)
 
     def _log_prob(self, x, context: Any):
         prediction = self.frame.predict(context)
@@ -294,6 +308,7 @@ def _draw_in_parts(posterior: Posterior, keys: Array, contexts: Array) -> Array:
 
     Parts are powers of two, so that few shapes are ever compiled.
     """
+    posterior = to_compile(posterior)
     _, m, k = keys.shape
     k_part = min(_power_of_two(k), AT_ONCE)
     m_part = min(_power_of_two(m), max(AT_ONCE // k_part, 1))

@@ -27,7 +27,7 @@ from physgen.inference.checks import require_usable
 from physgen.inference.embeddings import AnyEmbedding, takes_missing
 from physgen.inference.frame import Frame, Prediction
 from physgen.inference.losses import mean_loss
-from physgen.inference.posterior import Training
+from physgen.inference.posterior import Training, to_compile
 from physgen.inference.priors import as_prior
 from physgen.inference.saving import load_trained, save_trained
 from physgen.inference.scaling import Scaling, ScalingSettings
@@ -122,7 +122,8 @@ class Ratio(nnx.Module):
                 "give one observation for all parameters, or one for each"
             ) from None
         theta = jnp.broadcast_to(theta, (*lead, *theta.shape[len(leads[0]) :]))
-        return _log_ratio(self, theta, jnp.broadcast_to(x, (*lead, *self.x_shape)))
+        x = jnp.broadcast_to(x, (*lead, *self.x_shape))
+        return _log_ratio(to_compile(self), theta, x)
 
     def log_likelihood(self, theta: Float[Array, " d"], x: Float[Array, "*x"]) -> Float[Array, ""]:
         """The log-ratio of one pair, to be traced by jax: the log-likelihood up to log p(x)."""

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import h5py
+import jax
+import jax.numpy as jnp
 
 from physgen.errors import InputError
 from physgen.io.files import (
@@ -61,9 +63,9 @@ class ModelFile:
         return from_json(cls, self.settings, str(self.path))
 
     def parameters(self, like: Any) -> Any:
-        """The parameters as a pytree of the structure of `like`; InputError if they differ."""
+        """The parameters as jax arrays in the structure of `like`; InputError if they differ."""
         with open_hdf5(self.path) as file:
-            return read_tree(subgroup(file, "parameters"), like)
+            return jax.tree.map(jnp.asarray, read_tree(subgroup(file, "parameters"), like))
 
 
 def read_model(path: str | os.PathLike[str]) -> ModelFile:

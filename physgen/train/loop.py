@@ -134,8 +134,10 @@ def fit(
                 )
             )
 
+    # By way of the host, so that the arrays are not bound to the devices of the training.
+    final = jax.device_get(state if best is None else best)
     return FitResult(
-        state=jax.device_put(state if best is None else best, mesh.devices[0]),
+        state=jax.tree.map(jnp.asarray, final),
         history=record.arrays(),
         steps=record.step,
         seconds=record.seconds,
