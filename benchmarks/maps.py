@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from physgen.cli.maps import BATCH_SIZE, clouds_of
-from physgen.galaxies.catalogue import Catalogue, read_catalogue
+from physgen.galaxies.catalogue import Catalogue, read_catalogue, write_catalogue
 from physgen.galaxies.simulate import (
     PARAMETER_NAMES,
     PARAMETER_RANGES,
@@ -55,8 +55,11 @@ def main() -> None:
     held_out = simulate(held_out_key, truths)
     catalogues = [read_catalogue(options.mocks)]
     if options.fresh:
-        parameters = sobol_parameters(options.fresh, seed=options.seed + 1000)
-        catalogues.append(simulate(fresh_key, parameters))
+        file = options.out / f"fresh-{options.fresh}.h5"
+        if not file.exists():
+            parameters = sobol_parameters(options.fresh, seed=options.seed + 1000)
+            write_catalogue(file, simulate(fresh_key, parameters))
+        catalogues.append(read_catalogue(file))
     rows, known = [], []
     for name in options.inputs.split(","):
         file = options.out / f"{name}.h5"
