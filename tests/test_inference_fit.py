@@ -19,6 +19,7 @@ from physgen.inference.frame import Frame
 from physgen.inference.posterior import Posterior
 from physgen.inference.scaling import Scaling
 from physgen.inference.training import PosteriorTraining, schedule_for
+from physgen.nets.clouds import CloudEmbedding
 from physgen.nets.residual import MLPEmbedding
 from physgen.nets.sets import DeepSetsEmbedding
 from physgen.train import FitSettings, Silent
@@ -201,8 +202,21 @@ def test_an_ensemble_is_the_mixture_of_its_members():
     mixture = logsumexp(jnp.stack(each)) - jnp.log(3.0) + log_det
     np.testing.assert_allclose(posterior.log_prob(theta[0], x[0]), mixture, rtol=1e-5)
     assert posterior.sample(KEY, 100, x[0]).shape == (100, 2)
-    assert posterior.sample(KEY, 4, x[:4]).shape == (4, 2)
+    for n in (2, 7):
+        one_each = posterior.sample(KEY, n, np.repeat(x[:1], n, axis=0))
+        np.testing.assert_allclose(one_each, posterior.sample(KEY, n, x[0]), rtol=1e-4)
     assert posterior.features(x[:5]).shape == (5, 3 * 8)
+
+
+def test_galaxy_maps_are_sampled_together():
+    """XLA crashes where the members of an ensemble each get their own copy of a cloud."""
+    maps = np.random.default_rng(0).uniform(0, 10, (50, 32, 3)).astype(np.float32)
+    posterior = learn(BOX, (bent(50)[0], maps), embedding=CloudEmbedding(10.0, width=8))
+    drawn = np.asarray(posterior.sample_each(KEY, 2000, maps[:2]))
+    assert drawn.shape == (2, 2000, 2)
+    alone = np.stack([posterior.sample(KEY, 2000, x) for x in maps[:2]])
+    np.testing.assert_allclose(drawn.mean(axis=1), alone.mean(axis=1), atol=0.15)
+    assert posterior.sample(KEY, 2, maps[:2]).shape == (2, 2)
 
 
 def test_the_prior_of_the_simulations_is_used_where_none_is_given():
