@@ -1,9 +1,9 @@
-"""A step of variational Monte Carlo beside NetKet: the Ising chain of 40 sites at its critical field.
+"""A step of variational Monte Carlo beside NetKet: the critical Ising chain of 40 sites.
 
     python benchmarks/variational.py [--steps 300]
 
-Both take 200 exact samples a step of a gated recurrent network of 50 units in single precision, with
-Adam. Blocks of steps alternate, so that whatever else the machine does meets both. The seconds of a
+Both take 200 exact samples a step of a recurrent network of 50 gated units in single precision,
+with Adam. Blocks of steps alternate, so that whatever else the machine does meets both. The seconds of a
 step are medians over the blocks after the first. The bound is the time of the matrix products
 that the local energies cannot do without, at the speed that one such product reaches alone.
 """

@@ -49,19 +49,16 @@ class Density(nnx.Module):
         x = jnp.asarray(x)
         lead = leading_shape("x", x.shape, self.event_shape)
         contexts, context_lead = self._checked_context(context)
+        if contexts is None:
+            return map_leading(lambda event: self._log_prob(event, None), (x, lead))
         try:
-            batch = jnp.broadcast_shapes(lead, context_lead)
+            jnp.broadcast_shapes(lead, context_lead)
         except ValueError:
             raise InputError(
                 f"expected leading axes of x {lead} and context {context_lead} that broadcast; "
                 "give one context for all events, or one for each"
             ) from None
-        if contexts is None:
-            return vmap_axes(lambda event: self._log_prob(event, None), len(batch))(x)
-        shape = self.context_shape or ()
-        x = jnp.broadcast_to(x, batch + self.event_shape)
-        contexts = jnp.broadcast_to(contexts, batch + shape)
-        return vmap_axes(self._log_prob, len(batch))(x, contexts)
+        return map_leading(self._log_prob, (x, lead), (contexts, context_lead))
 
     def sample(self, key: PRNGKeyArray, n: int, context: ArrayLike | None = None) -> Array:
         """Independent events, shape (n, *event_shape).
@@ -124,8 +121,24 @@ def leading_shape(name: str, shape: Shape, trailing: Shape) -> Shape:
     return shape[:cut]
 
 
-def vmap_axes(function: Callable[..., Any], n_axes: int) -> Callable[..., Any]:
-    """`function` mapped over `n_axes` leading axes of all its arguments."""
-    for _ in range(n_axes):
-        function = jax.vmap(function)
-    return function
+def map_leading(function: Callable[..., Any], *arrays: tuple[Array, Shape]) -> Any:
+    """`function` mapped over the leading axes of arrays, which broadcast against each other.
+
+    No array is repeated along an axis that it lacks: what depends on a context alone is computed
+    once for all of its events.
+
+    Args:
+        arrays: each with its leading axes.
+    """
+    batch = jnp.broadcast_shapes(*(lead for _, lead in arrays))
+    leads = [(1,) * (len(batch) - len(lead)) + lead for _, lead in arrays]
+    for axis in reversed(range(len(batch))):
+        function = jax.vmap(function, [0 if lead[axis] == batch[axis] else None for lead in leads])
+    own = [
+        array.reshape(
+            *(n for n, size in zip(lead, batch, strict=True) if n == size),
+            *array.shape[len(given) :],
+        )
+        for (array, given), lead in zip(arrays, leads, strict=True)
+    ]
+    return function(*own)

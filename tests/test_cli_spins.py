@@ -97,7 +97,7 @@ def test_terms_come_from_a_file(tmp_path, capsys):
         (["exact", "--hamiltonian", "tfim", "--n", "4", "--j2", "0.1"], "got --j2"),
         (["exact", "--hamiltonian", "nothing", "--n", "4"], "expected one of tfim"),
         (["exact", "--hamiltonian", "heisenberg", "--n", "40"], "take fewer sites"),
-        (["exact", "--hamiltonian", "heisenberg", "--n", "5", "--sector", "0"], "sector"),
+        (["exact", "--hamiltonian", "heisenberg", "--n", "5", "--sector", "0"], "2 S_z"),
         (["ground-state", "--hamiltonian", "tfim", "--n", "4", "--sector", "0"], "conserves"),
         (["ground-state", "--hamiltonian", "heisenberg", "--n", "5", "--sector", "0"], "2 S_z"),
         (["ground-state", "--hamiltonian", "tfim", "--n", "4", "--width", "8"], "got --width"),

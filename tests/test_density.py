@@ -25,6 +25,10 @@ class Shifted(Density):
         return noise if context is None else noise + context
 
 
+def test_no_events_have_no_densities():
+    assert Shifted((2,)).log_prob(jnp.zeros((0, 3, 2)), jnp.zeros((3, 2))).shape == (0, 3)
+
+
 def test_log_prob_broadcasts_leading_axes():
     x = jax.random.normal(jax.random.key(0), (5, 1, 2))
     context = jax.random.normal(jax.random.key(1), (3, 2))
@@ -32,6 +36,25 @@ def test_log_prob_broadcasts_leading_axes():
     assert result.shape == (5, 3)
     expected = jax.scipy.stats.norm.logpdf(np.asarray(x), np.asarray(context)[None]).sum(-1)
     np.testing.assert_allclose(result, expected, rtol=1e-5)
+
+
+class Costly(Shifted):
+    """A normal around the image of its context under a large matrix."""
+
+    def _log_prob(self, x, context):
+        return super()._log_prob(x, (context @ jnp.ones((100, 100)))[:2])
+
+
+@pytest.mark.parametrize("lead", [(), (1, 3), (3,)])
+def test_each_context_is_worked_out_once(lead):
+    density, contexts = Costly((100,)), jnp.ones((*lead, 100))
+
+    def work(n):
+        x = jnp.zeros((n, 3, 2))
+        return jax.jit(density.log_prob).lower(x, contexts).compile().cost_analysis()["flops"]
+
+    assert work(50) < 3 * work(1)
+    assert density.log_prob(jnp.zeros((50, 3, 2)), contexts).shape == (50, 3)
 
 
 def test_log_prob_of_one_event_is_a_scalar():

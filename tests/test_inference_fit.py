@@ -19,9 +19,10 @@ from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
 from physgen.inference.checks import require_usable
 from physgen.inference.fit import fit_posterior
 from physgen.inference.frame import Frame
-from physgen.inference.posterior import Posterior
+from physgen.inference.posterior import Posterior, PosteriorSettings
 from physgen.inference.scaling import Scaling
 from physgen.inference.training import PosteriorTraining, schedule_for
+from physgen.nets.clouds import CloudEmbedding
 from physgen.nets.residual import MLPEmbedding
 from physgen.nets.sets import DeepSetsEmbedding
 from physgen.train import FitSettings, Silent
@@ -216,8 +217,28 @@ def test_an_ensemble_is_the_mixture_of_its_members():
     mixture = logsumexp(jnp.stack(each)) - jnp.log(3.0) + log_det
     np.testing.assert_allclose(posterior.log_prob(theta[0], x[0]), mixture, rtol=1e-5)
     assert posterior.sample(KEY, 100, x[0]).shape == (100, 2)
-    assert posterior.sample(KEY, 4, x[:4]).shape == (4, 2)
+    for n in (2, 7):
+        one_each = posterior.sample(KEY, n, np.repeat(x[:1], n, axis=0))
+        np.testing.assert_allclose(one_each, posterior.sample(KEY, n, x[0]), rtol=1e-4)
     assert posterior.features(x[:5]).shape == (5, 3 * 8)
+
+
+def test_several_galaxy_maps_are_sampled_together():
+    """XLA crashes where each member of an ensemble has its own copy of such clouds."""
+    maps = np.random.default_rng(0).uniform(0, 10, (2, 128, 6)).astype(np.float32)
+    settings = PosteriorSettings(
+        names=BOX.names,
+        units=BOX.units,
+        low=tuple(BOX.low.tolist()),
+        high=tuple(BOX.high.tolist()),
+        x_shape=maps.shape[1:],
+        scaling=Scaling.fit(maps, raw=True).settings,
+        density=AffineFlow(layers=1, width=8),
+        embedding=CloudEmbedding(10.0, vectors=1),
+    )
+    posterior = Posterior(settings, rngs=nnx.Rngs(0))
+    assert posterior.sample_each(KEY, 8, maps).shape == (2, 8, 2)
+    assert posterior.sample(KEY, 2, maps).shape == (2, 2)
 
 
 def test_the_prior_of_the_simulations_is_used_where_none_is_given():

@@ -28,7 +28,7 @@ def complex_state():
     state = nnx.state(wavefunction, nnx.Param)
     leaves, tree = jax.tree.flatten(state)
     keys = jax.random.split(jax.random.key(7), len(leaves))
-    leaves = [a + 0.7 * jax.random.normal(k, a.shape) for k, a in zip(keys, leaves, strict=True)]
+    leaves = [a + 1.5 * jax.random.normal(k, a.shape) for k, a in zip(keys, leaves, strict=True)]
     nnx.update(wavefunction, jax.tree.unflatten(tree, leaves))
     every = (np.arange(2**N)[:, None] >> np.arange(N)[::-1]) & 1
     return wavefunction, np.exp(np.asarray(wavefunction.log_psi(every), complex))

@@ -112,23 +112,28 @@ def _add_hamiltonian(parser: argparse.ArgumentParser) -> None:
 def ground_state(options: argparse.Namespace) -> int:
     """physgen spins ground-state."""
     import jax
+    from flax import nnx
 
     from physgen.io import require_writable
     from physgen.spins import self_check
+    from physgen.spins.symmetry import require_symmetries
 
     for name in ("steps", "samples", "energy_samples"):
         if getattr(options, name) < 2:
             raise InputError(f"expected --{name.replace('_', '-')} of at least 2")
-    hamiltonian, ansatz = _hamiltonian(options), _ansatz(options)
+    hamiltonian, ansatz, sizes = _hamiltonian(options), _ansatz(options), _sizes(options)
+    require_symmetries(ansatz.build(hamiltonian.geometry, rngs=nnx.Rngs(0)), hamiltonian.operator)
     reference = _reference(options, hamiltonian)
     if options.out is not None:
-        require_writable(options.out / "wavefunction.h5", options.force or options.resume)
+        if options.out.exists() and not options.out.is_dir():
+            raise InputError(f"expected a folder for --out, got the file {options.out}")
         options.out.mkdir(parents=True, exist_ok=True)
+        require_writable(options.out / "wavefunction.h5", options.force or options.resume)
     elif options.resume:
         raise InputError("expected --out with --resume, where the interrupted run is; give it")
     key_check, key = jax.random.split(jax.random.key(options.seed))
     print(self_check(key_check, ansatz, hamiltonian.operator), file=sys.stderr)
-    found = _minimise(options, key, ansatz)
+    found = _minimise(options, key, ansatz, sizes)
     figures = _figures(found, reference)
     if options.out is not None:
         _keep(options, hamiltonian, found, figures)
@@ -144,22 +149,27 @@ def ground_state(options: argparse.Namespace) -> int:
     return 0
 
 
-def _minimise(options: argparse.Namespace, key: Any, ansatz: "Ansatz") -> "GroundState":
+def _sizes(options: argparse.Namespace) -> list[int | None]:
+    """Of the chains to train one after the other; None for the one that was asked for."""
+    if options.grow_from is None:
+        return [None]
+    if options.lattice is not None or not 2 <= options.grow_from < options.n:
+        raise InputError(f"expected --grow-from below --n of a chain, got {options.grow_from}")
+    sizes = [options.grow_from]
+    while sizes[-1] * 2 < options.n:
+        sizes.append(sizes[-1] * 2)
+    return [*sizes, None]
+
+
+def _minimise(
+    options: argparse.Namespace, key: Any, ansatz: "Ansatz", sizes: list[int | None]
+) -> "GroundState":
     import jax
 
     from physgen.spins import ground_state as run
     from physgen.spins import grown
     from physgen.spins.progress import energy_line
 
-    if options.grow_from is None:
-        sizes = [None]
-    elif options.lattice is not None or not 2 <= options.grow_from < options.n:
-        raise InputError(f"expected --grow-from below --n of a chain, got {options.grow_from}")
-    else:
-        sizes = [options.grow_from]
-        while sizes[-1] * 2 < options.n:
-            sizes.append(sizes[-1] * 2)
-        sizes.append(None)
     line = energy_line()
     start: Any = ansatz
     for number, size in enumerate(sizes):

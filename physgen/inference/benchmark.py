@@ -18,6 +18,7 @@ from physgen.inference.posterior import Posterior
 from physgen.inference.progress import SimulationStatus
 from physgen.inference.simulate import simulate
 from physgen.inference.simulators import JaxSimulator
+from physgen.inference.store import Simulations
 from physgen.inference.tasks import StoredObservation, Task, reference_posterior, stored_observation
 from physgen.inference.training import PosteriorTraining
 from physgen.train import Report
@@ -118,9 +119,7 @@ def train_on(
     report: Report | None = None,
 ) -> Trained:
     """A posterior of a task from so many simulations; one serves all observations."""
-    drawn = simulate(
-        _part(key, _SIMULATE), task.prior, JaxSimulator(task.simulator), simulations, report=_quiet
-    )
+    drawn = drawn_for(key, task, simulations)
     started = time.monotonic()
     posterior = fit_posterior(
         _part(key, _FIT),
@@ -133,6 +132,12 @@ def train_on(
         report=report,
     )
     return Trained(task, posterior, repr(density), time.monotonic() - started)
+
+
+def drawn_for(key: PRNGKeyArray, task: Task, simulations: int) -> Simulations:
+    """The simulations that `train_on` learns from, given the same key."""
+    simulator = JaxSimulator(task.simulator)
+    return simulate(_part(key, _SIMULATE), task.prior, simulator, simulations, report=_quiet)
 
 
 def reference_case(

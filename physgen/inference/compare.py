@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
 from physgen.data import split
-from physgen.density import leading_shape, vmap_axes
+from physgen.density import leading_shape, map_leading
 from physgen.errors import InputError
 from physgen.inference.checks import FEWEST
 from physgen.inference.embeddings import AnyEmbedding, takes_missing
@@ -261,5 +261,5 @@ def _best_temperature(
 
 @jax.jit
 def _log_evidences(comparison: Comparison, x: Array) -> Array:
-    lead = x.ndim - len(comparison.settings.x_shape)
-    return vmap_axes(comparison._log_evidences, lead)(x)
+    lead = x.shape[: x.ndim - len(comparison.settings.x_shape)]
+    return map_leading(comparison._log_evidences, (x, lead))

@@ -17,7 +17,13 @@ from physgen.inference.losses import in_frame, pair_loss
 from physgen.inference.posterior import Posterior
 from physgen.inference.store import Simulations
 from physgen.inference.training import PosteriorTraining, train
-from physgen.train import Report
+from physgen.train import OptimizerSettings, Report
+
+DISTILLATION = PosteriorTraining(
+    optimizer=OptimizerSettings(
+        learning_rate=2e-3, clip_norm=5.0, ema_decay=0.999, weight_decay=0.0
+    )
+)
 
 
 def distil(
@@ -28,7 +34,7 @@ def distil(
     evaluations: int = 2,
     width: int = 128,
     depth: int = 3,
-    training: PosteriorTraining = PosteriorTraining(),
+    training: PosteriorTraining = DISTILLATION,
     checkpoint: str | Path | None = None,
     resume: bool = False,
     report: Report | None = None,
@@ -41,6 +47,8 @@ def distil(
         posterior: learned by `FlowMatching`.
         simulations: that it was learned from.
         width, depth: of the network that learns where paths end.
+        training: by default without weight decay, for the teacher can be asked about new paths
+            without end.
         checkpoint, resume, report: see `physgen.train.fit`.
 
     Raises:

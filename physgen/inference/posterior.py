@@ -189,11 +189,14 @@ class Posterior(Density):
             return self.sample_each(key, n, observation[None])[0]
         contexts = self.contexts(n, observation)
         assert contexts is not None, "a posterior always has a context"
-        turns = _turns(contexts[:, None], self.settings.members)[:, :, 0]
-        keys = _turns(jax.random.split(key, n)[:, None], self.settings.members)
-        return jnp.swapaxes(_draw_in_parts(self, keys, turns), 0, 1).reshape(-1, *self.event_shape)[
-            :n
-        ]
+        keys, turns = jax.random.split(key, n), min(self.settings.members, n)
+        drawn = []
+        for i in range(turns):
+            member = jax.tree.map(lambda array, i=i: array[i : i + 1], self.members)
+            own = keys[i::turns][None, :, None], contexts[i::turns]
+            drawn.append(_draw_in_parts(self.frame, member, *own)[0, :, 0])
+        order = np.argsort(np.concatenate([np.arange(i, n, turns) for i in range(turns)]))
+        return jnp.concatenate(drawn)[order]
 
     def sample_each(
         self, key: PRNGKeyArray, n: int, observations: ArrayLike
@@ -207,8 +210,7 @@ class Posterior(Density):
         m, members = len(contexts), self.settings.members
         keys = jax.random.split(key, (m, n)) if m > 1 else jax.random.split(key, n)[None]
         turns = jnp.moveaxis(_turns(jnp.swapaxes(keys, 0, 1), members), 1, 2)
-        shared = jnp.broadcast_to(contexts, (members, *contexts.shape))
-        drawn = _draw_in_parts(self, turns, shared)  # members, m, n / members, d
+        drawn = _draw_in_parts(self.frame, self.members, turns, contexts)
         return jnp.moveaxis(drawn, 0, 2).reshape(m, -1, *self.event_shape)[:, :n]
 
     def features(self, observations: ArrayLike) -> Float[Array, "m c"]:
@@ -217,7 +219,8 @@ class Posterior(Density):
         Raises:
             InputError: as `sample`.
         """
-        return _features(to_compile(self), self._observation(observations))
+        found = _embed(self.frame, self.members, self._observation(observations))
+        return found.reshape(len(found), -1)
 
     def log_prob(self, x: ArrayLike, context: ArrayLike | None = None) -> Float[Array, "..."]:
         """log p(parameters | observation) per unit of the parameters; -inf outside the box.
@@ -303,22 +306,22 @@ def _turns(items: Array, members: int) -> Array:
     return jnp.swapaxes(padded.reshape(-1, members, *items.shape[1:]), 0, 1)
 
 
-def _draw_in_parts(posterior: Posterior, keys: Array, contexts: Array) -> Array:
-    """Samples (members, m, k, d) for keys (members, m, k) and contexts (members, m, *x_shape).
+def _draw_in_parts(frame: Frame, members: Any, keys: Array, contexts: Array) -> Array:
+    """Samples (members, m, k, d) for keys (members, m, k) and contexts (m, *x_shape).
 
     Parts are powers of two, so that few shapes are ever compiled.
     """
-    posterior = to_compile(posterior)
     _, m, k = keys.shape
     k_part = min(_power_of_two(k), AT_ONCE)
     m_part = min(_power_of_two(m), max(AT_ONCE // k_part, 1))
     rows = []
     for i in range(0, m, m_part):
-        context = _padded(contexts[:, i : i + m_part], 1, m_part)
+        context = _padded(contexts[i : i + m_part], 0, m_part)
+        features = jnp.swapaxes(_embed(frame, members, context), 0, 1)
         columns = []
         for j in range(0, k, k_part):
-            part = keys[:, i : i + m_part, j : j + k_part]
-            columns.append(_draw(posterior, _padded(_padded(part, 1, m_part), 2, k_part), context))
+            part = _padded(_padded(keys[:, i : i + m_part, j : j + k_part], 1, m_part), 2, k_part)
+            columns.append(_draw(frame, members, part, features, context))
         rows.append(jnp.concatenate(columns, axis=2)[:, : m - i, :k])
     return jnp.concatenate(rows, axis=1)
 
@@ -335,30 +338,33 @@ def _padded(array: Array, axis: int, size: int) -> Array:
 
 
 @jax.jit
-def _draw(posterior: Posterior, keys: Array, contexts: Array) -> Array:
-    def of_member(member, keys, contexts):
-        def of_observation(keys, context):
-            prediction = posterior.frame.predict(context)
-            features = member.embedding(prediction.seen)
+def _draw(frame: Frame, members: Any, keys: Array, features: Array, contexts: Array) -> Array:
+    predictions = jax.vmap(frame.predict)(contexts)
 
+    def of_member(member, keys, features):
+        def of_observation(keys, features, prediction):
             def one(key):
-                latent = member.density._sample(key, features)
-                return posterior.frame.to_parameters(latent, prediction)
+                return frame.to_parameters(member.density._sample(key, features), prediction)
 
             return jax.vmap(one)(keys)
 
-        return jax.vmap(of_observation)(keys, contexts)
+        return jax.vmap(of_observation)(keys, features, predictions)
 
-    return each(posterior.members, of_member, keys, contexts)
+    return each(members, of_member, keys, features)
 
 
 @jax.jit
-def _features(posterior: Posterior, observations: Array) -> Array:
-    def of_observation(x):
-        seen = posterior.frame.predict(x).seen
-        return each(posterior.members, lambda member: member.embedding(seen)).ravel()
+def _embed(frame: Frame, members: Any, contexts: Array) -> Array:
+    """Features (m, members, c) of contexts (m, *x_shape).
 
-    return jax.lax.map(of_observation, observations, batch_size=EMBEDDED_AT_ONCE)
+    One context is never repeated for several members: in that, XLA crashes on clouds (jaxlib 0.10).
+    """
+
+    def of_observation(x):
+        seen = frame.predict(x).seen
+        return each(members, lambda member: member.embedding(seen))
+
+    return jax.lax.map(of_observation, contexts, batch_size=EMBEDDED_AT_ONCE)
 
 
 @jax.jit

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from physgen.data import split
 from physgen.densities.bijections import Support
-from physgen.density import Shape, leading_shape, vmap_axes
+from physgen.density import Shape, leading_shape, map_leading
 from physgen.errors import InputError
 from physgen.inference.checks import require_usable
 from physgen.inference.embeddings import AnyEmbedding, takes_missing
@@ -115,14 +115,12 @@ class Ratio(nnx.Module):
             leading_shape("x", x.shape, self.x_shape),
         )
         try:
-            lead = jnp.broadcast_shapes(*leads)
+            jnp.broadcast_shapes(*leads)
         except ValueError:
             raise InputError(
                 f"expected leading axes of theta {leads[0]} and x {leads[1]} that broadcast; "
                 "give one observation for all parameters, or one for each"
             ) from None
-        theta = jnp.broadcast_to(theta, (*lead, *theta.shape[len(leads[0]) :]))
-        x = jnp.broadcast_to(x, (*lead, *self.x_shape))
         return _log_ratio(to_compile(self), theta, x)
 
     def log_likelihood(self, theta: Float[Array, " d"], x: Float[Array, "*x"]) -> Float[Array, ""]:
@@ -271,5 +269,5 @@ def contrastive_loss(log_ratios: Any, pairs: int, contrasts: int) -> Float[Array
 
 @jax.jit
 def _log_ratio(ratio: Ratio, theta: Array, x: Array) -> Array:
-    lead = theta.ndim - 1
-    return vmap_axes(ratio.log_likelihood, lead)(theta, x)
+    lead = x.shape[: x.ndim - len(ratio.x_shape)]
+    return map_leading(ratio.log_likelihood, (theta, theta.shape[:-1]), (x, lead))

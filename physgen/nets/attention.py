@@ -85,7 +85,7 @@ class MultiHeadAttention(nnx.Module):
             for old, new in zip(seen, (k, v), strict=True)
         )
         logits = jnp.einsum("ihd,jhd->hij", q, keys) / q.shape[-1] ** 0.5
-        mask = jnp.arange(keys.shape[0]) <= positions[:, None]
+        mask = jnp.arange(keys.shape[0])[None] <= positions[:, None]
         weights = jax.nn.softmax(jnp.where(mask[None], logits, -1e9), axis=-1)
         update = self.out(jnp.einsum("hij,jhd->ihd", weights, values).reshape(tokens.shape))
         return update, (keys, values)

@@ -158,7 +158,7 @@ class FVSBN(nnx.Module):
     def __call__(self, symbols: Int[Array, " n"]) -> Float[Array, "n outputs"]:
         n = len(symbols)
         weights = self.weights[...][jnp.arange(n), symbols]  # (n, n, outputs)
-        before = jnp.arange(n)[:, None] < jnp.arange(n)
+        before = jnp.arange(n)[:, None] < jnp.arange(n)[None]
         return self.bias[...] + jnp.sum(jnp.where(before[..., None], weights, 0), axis=0)
 
 

@@ -57,7 +57,7 @@ def sector_basis(n: int, two_sz: int | None = None) -> Int[np.ndarray, " dimensi
         return states
     if abs(two_sz) > n or (n - two_sz) % 2:
         raise InputError(
-            f"expected two_sz among {-n}, {-n + 2}, ..., {n} for {n} sites, got {two_sz}; "
+            f"expected a total 2 S_z among {-n}, {-n + 2}, ..., {n} for {n} sites, got {two_sz}; "
             "it is the number of spins up minus spins down"
         )
     return states[np.bitwise_count(states) == (n - two_sz) // 2]
