@@ -158,7 +158,7 @@ def test_strings_that_do_not_fit_are_refused(string):
 def test_other_bad_input_is_refused():
     with pytest.raises(InputError, match="1 to 20 sites"):
         ground_state(21, [])
-    with pytest.raises(InputError, match="two_sz among"):
+    with pytest.raises(InputError, match="total 2 S_z among"):
         sector_basis(4, 1)
     with pytest.raises(InputError, match=r"at most 0.001 GB, got 0.1 GB"):
         pauli_matrix(18, heisenberg(18), max_gigabytes=0.001)

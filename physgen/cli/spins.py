@@ -170,10 +170,9 @@ def _minimise(
     from physgen.spins import grown
     from physgen.spins.progress import energy_line
 
-    line = energy_line()
     start: Any = ansatz
     for number, size in enumerate(sizes):
-        hamiltonian = _hamiltonian(options, size)
+        hamiltonian, line = _hamiltonian(options, size), energy_line()
         if number:
             line.note(f"growing to {hamiltonian.n} sites")
             start = grown(start, hamiltonian.geometry)

@@ -113,11 +113,11 @@ class NADE(nnx.Module):
 
     def __init__(self, n: int, symbols: int, outputs: int, width: int, *, rngs: nnx.Rngs):
         normal = nnx.initializers.normal(stddev=(n * symbols) ** -0.5)
-        self.inputs = nnx.Param(normal(rngs.params(), (n, symbols, width)))
-        self.hidden = nnx.Param(jnp.zeros(width))
+        self.inputs = nnx.Param(normal(rngs.params(), (n, symbols, width), jnp.float32))
+        self.hidden = nnx.Param(jnp.zeros(width, jnp.float32))
         normal = nnx.initializers.normal(stddev=width**-0.5)
-        self.outputs = nnx.Param(normal(rngs.params(), (n, width, outputs)))
-        self.bias = nnx.Param(jnp.zeros((n, outputs)))
+        self.outputs = nnx.Param(normal(rngs.params(), (n, width, outputs), jnp.float32))
+        self.bias = nnx.Param(jnp.zeros((n, outputs), jnp.float32))
 
     def start(self) -> tuple[Any, Outputs]:
         carry = self.hidden[...]
@@ -145,8 +145,8 @@ class FVSBN(nnx.Module):
 
     def __init__(self, n: int, symbols: int, outputs: int, *, rngs: nnx.Rngs):
         normal = nnx.initializers.normal(stddev=0.1 * n**-0.5)
-        self.weights = nnx.Param(normal(rngs.params(), (n, symbols, n, outputs)))
-        self.bias = nnx.Param(jnp.zeros((n, outputs)))
+        self.weights = nnx.Param(normal(rngs.params(), (n, symbols, n, outputs), jnp.float32))
+        self.bias = nnx.Param(jnp.zeros((n, outputs), jnp.float32))
 
     def start(self) -> tuple[Any, Outputs]:
         return self.bias[...], self.bias[0]
@@ -212,7 +212,7 @@ class TransformerDecoder(nnx.Module):
         self.n = n
         self.symbols = symbols
         normal = nnx.initializers.normal(stddev=1.0)
-        self.tokens = nnx.Param(normal(rngs.params(), (symbols + 1, width)))
+        self.tokens = nnx.Param(normal(rngs.params(), (symbols + 1, width), jnp.float32))
         self.transformer = CausalTransformer(width, heads, layers, wavelength, rngs=rngs)
         self.last = nnx.Linear(width, outputs, rngs=rngs)
 

@@ -38,9 +38,9 @@ class GRUCell(nnx.Module):
         self.size = size
         self.input = nnx.Linear(size_in, 3 * size, rngs=rngs)
         kernel = nnx.initializers.orthogonal()
-        blocks = [kernel(rngs.params(), (size, size)) for _ in range(3)]
+        blocks = [kernel(rngs.params(), (size, size), jnp.float32) for _ in range(3)]
         self.recurrent = nnx.Param(jnp.concatenate(blocks))
-        self.bias = nnx.Param(jnp.zeros(size))
+        self.bias = nnx.Param(jnp.zeros(size, jnp.float32))
 
     def initial(self) -> Float[Array, " size"]:
         return jnp.zeros(self.size, self.bias[...].dtype)
@@ -66,8 +66,10 @@ class TensorizedCell(nnx.Module):
     def __init__(self, size_in: int, size: int, *, rngs: nnx.Rngs):
         self.size = size
         scale = nnx.initializers.variance_scaling(1.0, "fan_avg", "normal")
-        self.kernel = nnx.Param(scale(rngs.params(), (2 * size, size_in * size)) * size_in**0.5)
-        self.bias = nnx.Param(jnp.zeros(2 * size))
+        self.kernel = nnx.Param(
+            scale(rngs.params(), (2 * size, size_in * size), jnp.float32) * size_in**0.5
+        )
+        self.bias = nnx.Param(jnp.zeros(2 * size, jnp.float32))
         self.input = nnx.Linear(size_in, size, rngs=rngs)
 
     def initial(self) -> Float[Array, " size"]:

@@ -11,7 +11,7 @@ from physgen.plots.style import GENERATED, REAL, SMALL, TRUTH, grid
 
 def training_curves(history: Mapping[str, np.ndarray], exact: float | None) -> Figure:
     """Energy a site (its error where the exact one is known) and V-score against steps."""
-    figure, axes = grid(1, 2, panel=(3.2, 2.2), gaps=(0.9, 0.0), share=False)
+    figure, axes = grid(1, 2, panel=(3.2, 2.2), gaps=(1.1, 0.0), left=1.1, share=False)
     left, right = axes.ravel()
     steps, energy = history["step"], history["energy"]
     style = {**GENERATED, "marker": "none"}

@@ -57,8 +57,6 @@ def in_portions(function: Callable[..., Any], rows: Any, most: int) -> Any:
 def portion(wavefunction: Wavefunction, changes: Bool[np.ndarray, "k n"]) -> int:
     """How many configurations, and their variants that differ where `changes` says, at once."""
     k, n = changes.shape
-    if isinstance(wavefunction.network, Parallel):
-        side_by_side = k * n
-    else:
-        side_by_side = pack(changes.argmax(axis=1), n).rest.shape[1]
-    return max(ROWS // side_by_side, 1)
+    parallel = isinstance(wavefunction.network, Parallel)
+    side_by_side = k * n if parallel else pack(changes.argmax(axis=1), n).rest.shape[1]
+    return max(ROWS // (side_by_side * len(wavefunction.images)), 1)

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from physgen.spins.operators import PauliSum
 
 SITES = 5
 TOLERANCE = 1e-6
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def _errors(
         configurations = configurations[(1 - 2 * configurations).sum(axis=1) == ansatz.sector]
     keys = jax.random.split(key_draw, 16)
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=QUICKLY)
     def evaluate(vector):
         psi = nnx.merge(graph, unravel(vector), rest)
         local, parts = local_values(psi, operator, jnp.asarray(configurations))

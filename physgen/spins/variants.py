@@ -77,11 +77,11 @@ def variant_parts(
     network: Autoregressive,
     conditional: Conditional,
     needed: Callable[[Array], Array],
-    configurations: Int[Array, "b n"],
-    variants: Int[Array, "b k n"],
-    first: Int[np.ndarray, " k"],
-) -> tuple[Float[Array, "b k 2"], Float[Array, "b 2"]]:
-    """The parts of log psi of the variants, and of the configurations.
+    configurations: Int[Array, "b g n"],
+    variants: Int[Array, "b g k n"],
+    first: Int[np.ndarray, "g k"],
+) -> tuple[Float[Array, "b g k 2"], Float[Array, "b g 2"]]:
+    """The parts of log psi of the variants, k of each configuration, and of the configurations.
 
     Args:
         conditional: (outputs of a site, its symbol, what is needed from it on, the site) -> parts;
@@ -92,19 +92,26 @@ def variant_parts(
     if isinstance(network, Parallel):
         by_groups = partial(_by_groups, network, conditional, needed, first=first)
         return jax.vmap(by_groups)(configurations, variants)
-    n, sites = configurations.shape[1], np.arange(configurations.shape[1])
-    outputs, carries = jax.vmap(partial(step_by_step, network))(configurations)
-    here = jax.vmap(needed)(configurations)
+    b, g, n = configurations.shape
+    k = first.shape[1]
+    outputs, carries = jax.vmap(jax.vmap(partial(step_by_step, network)))(configurations)
+    here = jax.vmap(jax.vmap(needed))(configurations)
     of_sites = jax.vmap(jax.vmap(conditional), in_axes=(0, 0, 0, None))
-    own = of_sites(outputs, configurations, here, sites)
-    before = jnp.cumsum(jnp.pad(own, ((0, 0), (1, 0), (0, 0))), axis=1)
-    symbols = variants[:, np.arange(len(first)), first]
-    shared = before[:, first] + of_sites(outputs[:, first], symbols, here[:, first], first)
-    lengths = n - 1 - first
+    own = jax.vmap(of_sites, in_axes=(1, 1, 1, None), out_axes=1)(
+        outputs, configurations, here, np.arange(n)
+    )
+    before = jnp.cumsum(jnp.pad(own, ((0, 0), (0, 0), (1, 0), (0, 0))), axis=2)
+    of, changed = np.repeat(np.arange(g), k), first.reshape(-1)
+    rows = variants.reshape(b, g * k, n)
+    symbols = rows[:, np.arange(g * k), changed]
+    shared = before[:, of, changed]
+    shared += of_sites(outputs[:, of, changed], symbols, here[:, of, changed], changed)
+    lengths = n - 1 - changed
     if lengths.any():
-        rest = _rests(network, conditional, needed, carries, variants, pack(first, n))
+        known = jax.tree.map(lambda carry: carry.reshape(b, g * n, *carry.shape[3:]), carries)
+        rest = _rests(network, conditional, needed, known, rows, of, pack(changed, n))
         shared += jnp.where(jnp.asarray(lengths > 0)[None, :, None], rest, 0)
-    return shared, before[:, -1]
+    return shared.reshape(b, g, k, 2), before[:, :, -1]
 
 
 def _rests(
@@ -113,9 +120,10 @@ def _rests(
     needed: Callable[[Array], Array],
     carries: Any,
     variants: Int[Array, "b k n"],
+    of: Int[np.ndarray, " k"],
     plan: Lanes,
 ) -> Float[Array, "b k 2"]:
-    """What the sites after the first change add.
+    """What the sites after the first change add; `of` is the configuration that a variant is of.
 
     Lanes and configurations are the last axes of all arrays: products with the weights then leave
     gates and probabilities in rows that a processor takes several at a time.
@@ -125,25 +133,26 @@ def _rests(
     symbols = jnp.moveaxis(variants, 0, -1)
     wanted = jnp.moveaxis(jax.vmap(jax.vmap(needed))(variants), 0, -1)
     known = jax.tree.map(lambda carry: jnp.moveaxis(carry, 0, -1), carries)
+    before = of[plan.rest] * variants.shape[-1] + plan.site  # of a lane's site, among the carries
     inputs = (
         symbols[plan.rest, plan.site],
         symbols[plan.rest, plan.site + 1],
         wanted[plan.rest, plan.site + 1],
-        *map(jnp.asarray, (plan.site, plan.fresh, plan.lane, plan.alive)),
+        *map(jnp.asarray, (plan.site, before, plan.fresh, plan.lane, plan.alive)),
     )
 
     def step(state, inputs):
         carry, total = state
-        symbol, following, wanted, site, fresh, lane, alive = inputs
+        symbol, following, wanted, site, before, fresh, lane, alive = inputs
         for i in range(plan.lane.shape[1]):
-            place = partial(_replace, lane=lane[i], site=site[lane[i]], alive=alive[i])
+            place = partial(_replace, lane=lane[i], row=before[lane[i]], alive=alive[i])
             carry = jax.tree.map(place, carry, known)
         carry, outputs = advance(carry, symbol, site)
         parts = conditional(outputs, following, wanted, site[:, None] + 1)
         total = jnp.where(fresh[None, :, None], 0, total) + parts
         return (carry, total), total
 
-    begin = jax.tree.map(lambda carry: jnp.moveaxis(carry[plan.site[0]], 0, -2), known)
+    begin = jax.tree.map(lambda carry: jnp.moveaxis(carry[before[0]], 0, -2), known)
     zero = jnp.zeros((2, plan.rest.shape[1], symbols.shape[-1]), jax.tree.leaves(begin)[0].dtype)
     _, totals = jax.lax.scan(step, (begin, zero), inputs)
     return jnp.moveaxis(totals[plan.end[:, 0], :, plan.end[:, 1]], -1, 0)
@@ -161,10 +170,10 @@ def over_lanes(function: Callable[..., Any]) -> Callable[..., Any]:
     return mapped
 
 
-def _replace(memory: Array, known: Array, *, lane: Array, site: Array, alive: Array) -> Array:
-    """The memory (..., lanes, b) with what is known (n, ..., b) of the site."""
+def _replace(memory: Array, known: Array, *, lane: Array, row: Array, alive: Array) -> Array:
+    """The memory (..., lanes, b) with a row of the known (rows, ..., b) in the lane, if alive."""
     old = jax.lax.dynamic_index_in_dim(memory, lane, memory.ndim - 2, keepdims=False)
-    new = jnp.where(alive, known[site], old)
+    new = jnp.where(alive, known[row], old)
     return jax.lax.dynamic_update_index_in_dim(memory, new, lane, memory.ndim - 2)
 
 
@@ -172,24 +181,31 @@ def _by_groups(
     network: Parallel,
     conditional: Conditional,
     needed: Callable[[Array], Array],
-    configuration: Int[Array, " n"],
-    variants: Int[Array, "k n"],
-    first: Int[np.ndarray, " k"],
-) -> tuple[Float[Array, "k 2"], Float[Array, " 2"]]:
-    sites = np.arange(len(configuration))
-    outputs, carry = network.prefix(configuration)
-    own = jax.vmap(conditional)(outputs, configuration, needed(configuration), sites)
-    before = jnp.concatenate([jnp.zeros((1, 2), own.dtype), jnp.cumsum(own, axis=0)])
-    parts = jnp.zeros((len(first), 2), own.dtype)
-    order = np.argsort(first, kind="stable")
-    for group in np.array_split(order, min(GROUPS, len(order))):
-        start = int(first[group].min())
+    configurations: Int[Array, "g n"],
+    variants: Int[Array, "g k n"],
+    first: Int[np.ndarray, "g k"],
+) -> tuple[Float[Array, "g k 2"], Float[Array, "g 2"]]:
+    sites = np.arange(configurations.shape[1])
+    every = np.arange(len(first))[:, None]
 
-        def rest(variant, start=start):
+    def evaluate(configuration):
+        outputs, carry = network.prefix(configuration)
+        parts = jax.vmap(conditional)(outputs, configuration, needed(configuration), sites)
+        return jnp.cumsum(jnp.pad(parts, ((1, 0), (0, 0))), axis=0), carry
+
+    before, carries = jax.vmap(evaluate)(configurations)
+    parts = jnp.zeros((*first.shape, 2), before.dtype)
+    order = np.argsort(first, axis=1, kind="stable")
+    for group in np.array_split(order, min(GROUPS, first.shape[1]), axis=1):
+        start = int(first[every, group].min())
+
+        def rest(carry, variant, start=start):
             outputs = network.suffix(carry, variant, start)
             wanted = needed(variant)[start:]
             rows = jax.vmap(conditional)(outputs, variant[start:], wanted, sites[start:])
             return rows.sum(axis=0)
 
-        parts = parts.at[group].set(before[start][None] + jax.vmap(rest)(variants[group]))
-    return parts, before[-1]
+        of_one = jax.vmap(rest, in_axes=(None, 0))
+        after = jax.vmap(of_one)(carries, variants[every, group])
+        parts = parts.at[every, group].set(before[:, start][:, None] + after)
+    return parts, before[:, -1]

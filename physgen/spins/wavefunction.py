@@ -156,23 +156,22 @@ class Wavefunction(Density):
 
         What the network knows of the sites before the first change is computed once for all.
         """
-        found = []
-        for order, flip in zip(*self._orders(), strict=True):
-            image = jax.vmap(partial(self._image, order=order, flip=flip))
-            found.append(
-                variant_parts(
-                    self.network,
-                    self._parts_of_site,
-                    self._needed,
-                    image(configurations),
-                    jax.vmap(image)(variants),
-                    changes[:, order].argmax(axis=1),
-                )
-            )
-        rest = jnp.stack([parts for parts, _ in found], axis=2)
-        own = jnp.stack([parts for _, parts in found], axis=1)
+        orders, flips = self._orders()
+
+        def images(configuration):
+            image = partial(self._image, configuration)
+            return jax.vmap(image)(jnp.asarray(orders), jnp.asarray(flips))
+
+        rest, own = variant_parts(
+            self.network,
+            self._parts_of_site,
+            self._needed,
+            jax.vmap(images)(configurations),
+            jax.vmap(jax.vmap(images))(variants).swapaxes(1, 2),
+            np.stack([changes[:, order].argmax(axis=1) for order in orders]),
+        )
         joined = jax.vmap(self._joined)
-        return jax.vmap(joined)(rest, variants), joined(own, configurations)
+        return jax.vmap(joined)(rest.swapaxes(1, 2), variants), joined(own, configurations)
 
     def site_parts(self, configuration: Int[Array, " n"]) -> Float[Array, "n 2"]:
         """What each site adds to log |psi| and to the phase, before symmetries and signs."""
