@@ -383,9 +383,18 @@ def test_closed_forms_against_stored_posteriors(make, number, stored):
     assert least_pvalue(draws, known.reference) > UNLIKELY
 
 
+@pytest.fixture
+def optimised():
+    """Compiled with all optimisation, for what runs longer than it compiles."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.mark.slow
 @named([make for make in tasks.BENCHMARK if make not in CLOSED])
-def test_monte_carlo_against_stored_posteriors(make, stored):
+def test_monte_carlo_against_stored_posteriors(make, stored, optimised):
     task = make()
     known = stored_observation(stored, task.name, 2)
     draws = reference_posterior(task, jax.random.key(1), 2000, known.x, Tempering(particles=4000))
