@@ -5,7 +5,7 @@ from flax import nnx
 
 from physgen.errors import InputError
 from physgen.spins import (
-    GRUWavefunction,
+    FVSBNWavefunction,
     TransformerWavefunction,
     diagonal_observables,
     entropy_profile,
@@ -24,11 +24,11 @@ KEY = jax.random.key(1)
 
 @pytest.fixture(scope="module")
 def complex_state():
-    wavefunction = GRUWavefunction(units=6, phase=True).build(N, rngs=nnx.Rngs(0))
+    wavefunction = FVSBNWavefunction(phase=True).build(N, rngs=nnx.Rngs(0))
     state = nnx.state(wavefunction, nnx.Param)
     leaves, tree = jax.tree.flatten(state)
     keys = jax.random.split(jax.random.key(7), len(leaves))
-    leaves = [a + 1.5 * jax.random.normal(k, a.shape) for k, a in zip(keys, leaves, strict=True)]
+    leaves = [a + 0.7 * jax.random.normal(k, a.shape) for k, a in zip(keys, leaves, strict=True)]
     nnx.update(wavefunction, jax.tree.unflatten(tree, leaves))
     every = (np.arange(2**N)[:, None] >> np.arange(N)[::-1]) & 1
     return wavefunction, np.exp(np.asarray(wavefunction.log_psi(every), complex))

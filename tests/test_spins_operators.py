@@ -17,7 +17,7 @@ from physgen.spins import (
     Square,
     TransverseFieldIsing,
 )
-from physgen.spins.symmetry import conserves_magnetisation, is_symmetric
+from physgen.spins.symmetry import conserves_magnetisation, is_symmetric, may_be_positive
 
 MATRICES = {
     "X": np.array([[0, 1], [1, 0]]),
@@ -203,6 +203,16 @@ def test_lattices_count_every_bond_once():
         ):
             moved = {tuple(sorted((int(order[i]), int(order[j])))) for i, j in lattice.bonds(1)}
             assert moved == set(lattice.bonds(1))
+
+
+def test_signs_are_asked_for_where_the_ground_state_has_them():
+    marshall = tuple((np.arange(5) % 2).tolist())
+    assert may_be_positive(TransverseFieldIsing(5).operator, None)
+    assert not may_be_positive(TransverseFieldIsing(5, field=-1.0).operator, None)
+    assert not may_be_positive(Heisenberg(5).operator, None)
+    assert may_be_positive(Heisenberg(5).operator, marshall)
+    assert not may_be_positive(Heisenberg(5, j2=0.2).operator, marshall)
+    assert not may_be_positive(PauliSum(2, [(1.0, "Y", (0,))]), None)
 
 
 @pytest.mark.parametrize(

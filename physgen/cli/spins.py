@@ -6,34 +6,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from physgen.cli.hamiltonians import (
+    SIZES,
+    add_hamiltonian,
+    ansatz_of,
+    hamiltonian_of,
+    optimiser_of,
+    reference_of,
+)
 from physgen.cli.options import add_json, add_output, add_seed, tell
 from physgen.errors import InputError
 
 if TYPE_CHECKING:
     from physgen.spins import Ansatz, GroundState, Hamiltonian
-    from physgen.spins.optimisers import Optimiser
     from physgen.spins.reference import Reference
 
 BELOW_EXACT = 3  # the exit status
 SIGMAS = 3.0
-COUPLINGS = {
-    "tfim": ("coupling", "field", "longitudinal"),
-    "heisenberg": ("coupling", "j2"),
-    "xxz": ("coupling", "anisotropy", "field"),
-    "xy": ("coupling", "anisotropy", "field"),
-    "cluster-ising": ("cluster", "coupling", "field"),
-    "rydberg": ("rabi", "detuning", "interaction"),
-    "long-range-ising": ("coupling", "exponent", "field"),
-}
-SIZES = {
-    "gru": ("units", "layers"),
-    "tensorized": ("units", "layers"),
-    "mingru": ("units", "layers"),
-    "transformer": ("width", "heads", "layers"),
-    "nade": ("units",),
-    "made": ("width",),
-    "fvsbn": (),
-}
 
 
 def add_commands(commands) -> None:
@@ -43,7 +32,7 @@ def add_commands(commands) -> None:
     ).add_subparsers(required=True, metavar="COMMAND")
 
     parser = spins.add_parser("ground-state", help="variational Monte Carlo")
-    _add_hamiltonian(parser)
+    add_hamiltonian(parser)
     shape = parser.add_argument_group("wavefunction")
     shape.add_argument("--ansatz", choices=SIZES, default="gru", help="default gru")
     for name in ("units", "layers", "width", "heads"):
@@ -88,25 +77,10 @@ def add_commands(commands) -> None:
     parser.set_defaults(run=observe)
 
     parser = spins.add_parser("exact", help="the exact ground-state energy")
-    _add_hamiltonian(parser)
+    add_hamiltonian(parser)
     parser.add_argument("--sector", type=int, help="total 2 S_z of every configuration")
     add_json(parser)
     parser.set_defaults(run=exact)
-
-
-def _add_hamiltonian(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("Hamiltonian")
-    group.add_argument(
-        "--hamiltonian",
-        required=True,
-        metavar="NAME",
-        help=f"{', '.join(COUPLINGS)}; or a text file of terms such as: -1.0 ZZ 0 1",
-    )
-    group.add_argument("--n", type=int, help="sites of a chain")
-    group.add_argument("--lattice", metavar="RxC", help="a square lattice instead, as 4x4")
-    group.add_argument("--periodic", action="store_true", help="a ring or torus (default: open)")
-    for name in dict.fromkeys(name for names in COUPLINGS.values() for name in names):
-        group.add_argument(f"--{name}", type=float)
 
 
 def ground_state(options: argparse.Namespace) -> int:
@@ -121,9 +95,9 @@ def ground_state(options: argparse.Namespace) -> int:
     for name in ("steps", "samples", "energy_samples"):
         if getattr(options, name) < 2:
             raise InputError(f"expected --{name.replace('_', '-')} of at least 2")
-    hamiltonian, ansatz, sizes = _hamiltonian(options), _ansatz(options), _sizes(options)
+    hamiltonian, ansatz, sizes = hamiltonian_of(options), ansatz_of(options), _sizes(options)
     require_symmetries(ansatz.build(hamiltonian.geometry, rngs=nnx.Rngs(0)), hamiltonian.operator)
-    reference = _reference(options, hamiltonian)
+    reference = reference_of(options, hamiltonian)
     if options.out is not None:
         if options.out.exists() and not options.out.is_dir():
             raise InputError(f"expected a folder for --out, got the file {options.out}")
@@ -172,7 +146,7 @@ def _minimise(
 
     start: Any = ansatz
     for number, size in enumerate(sizes):
-        hamiltonian, line = _hamiltonian(options, size), energy_line()
+        hamiltonian, line = hamiltonian_of(options, size), energy_line()
         if number:
             line.note(f"growing to {hamiltonian.n} sites")
             start = grown(start, hamiltonian.geometry)
@@ -187,7 +161,7 @@ def _minimise(
             start,
             steps=options.steps,
             samples=options.samples,
-            optimiser=_optimiser(options),
+            optimiser=optimiser_of(options),
             temperature=options.temperature if number == 0 else 0.0,
             energy_samples=options.energy_samples if size is None else 1024,
             checkpoint=checkpoint,
@@ -338,7 +312,7 @@ def exact(options: argparse.Namespace) -> None:
     """physgen spins exact."""
     from physgen.spins.reference import require_reference
 
-    hamiltonian = _hamiltonian(options)
+    hamiltonian = hamiltonian_of(options)
     found = require_reference(hamiltonian, options.sector)
     figures = {
         "n": hamiltonian.n,
@@ -351,129 +325,3 @@ def exact(options: argparse.Namespace) -> None:
         figures,
         f"energy {found.energy:.12g}, {figures['energy_per_site']:.12g} a site ({found.method})",
     )
-
-
-def _hamiltonian(options: argparse.Namespace, n: int | None = None) -> "Hamiltonian":
-    from physgen.spins import hamiltonians as h
-    from physgen.spins.lattice import Chain
-
-    lattice = _lattice(options) if n is None else Chain(n, options.periodic)
-    given = {
-        name: getattr(options, name)
-        for names in COUPLINGS.values()
-        for name in names
-        if getattr(options, name) is not None
-    }
-    if options.hamiltonian not in COUPLINGS:
-        if given:
-            raise InputError(
-                f"expected no --{next(iter(given))} with a file of terms; leave it out"
-            )
-        return h.CustomHamiltonian(lattice, terms=_read_terms(Path(options.hamiltonian)))
-    for name in given:
-        if name not in COUPLINGS[options.hamiltonian]:
-            raise InputError(
-                f"expected {', '.join('--' + c for c in COUPLINGS[options.hamiltonian])} for "
-                f"{options.hamiltonian}, got --{name}; leave it out"
-            )
-    classes = {
-        "tfim": h.TransverseFieldIsing,
-        "heisenberg": h.Heisenberg,
-        "xxz": h.XXZ,
-        "xy": h.XY,
-        "cluster-ising": h.ClusterIsing,
-        "rydberg": h.Rydberg,
-        "long-range-ising": h.LongRangeIsing,
-    }
-    return classes[options.hamiltonian](lattice, **given)
-
-
-def _lattice(options: argparse.Namespace):
-    from physgen.spins.lattice import Chain, Square
-
-    if (options.n is None) == (options.lattice is None):
-        raise InputError("expected --n for a chain or --lattice RxC for a square one; give one")
-    if options.n is not None:
-        return Chain(options.n, options.periodic)
-    rows, _, columns = options.lattice.partition("x")
-    if not (rows.isdigit() and columns.isdigit()):
-        raise InputError(f"expected --lattice as 4x4, got {options.lattice}")
-    return Square(int(rows), int(columns), options.periodic)
-
-
-def _read_terms(path: Path) -> tuple:
-    if not path.is_file():
-        raise InputError(
-            f"expected one of {', '.join(COUPLINGS)}, or a text file of terms, got {path}"
-        )
-    terms = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        words = line.partition("#")[0].split()
-        if not words:
-            continue
-        try:
-            letters = words[1] if len(words) > 1 else ""
-            terms.append((float(words[0]), letters, tuple(int(word) for word in words[2:])))
-        except ValueError:
-            raise InputError(
-                f"{path}, line {number}: expected a coefficient, letters and sites, as "
-                f"-1.0 ZZ 0 1, got {line.strip()!r}"
-            ) from None
-    return tuple(terms)
-
-
-def _ansatz(options: argparse.Namespace) -> "Ansatz":
-    from physgen.spins import ansatz as a
-
-    classes = {
-        "gru": a.GRUWavefunction,
-        "tensorized": a.TensorizedWavefunction,
-        "mingru": a.MinGRUWavefunction,
-        "transformer": a.TransformerWavefunction,
-        "nade": a.NADEWavefunction,
-        "made": a.MADEWavefunction,
-        "fvsbn": a.FVSBNWavefunction,
-    }
-    given = {
-        name: getattr(options, name)
-        for name in ("units", "layers", "width", "heads")
-        if getattr(options, name) is not None
-    }
-    for name, value in given.items():
-        if name not in SIZES[options.ansatz] or value < 1:
-            known = ", ".join(f"--{size}" for size in SIZES[options.ansatz]) or "no size"
-            raise InputError(f"expected {known}, at least 1, for {options.ansatz}, got --{name}")
-    return classes[options.ansatz](
-        **given,
-        phase=options.phase,
-        marshall=options.marshall,
-        sector=options.sector,
-        spin_flip=options.spin_flip,
-        reflection=options.reflection,
-        translation=options.translation,
-    )
-
-
-def _optimiser(options: argparse.Namespace) -> "Optimiser":
-    from physgen.spins.optimisers import Adam, HandOver, StochasticReconfiguration
-
-    rate = {} if options.learning_rate is None else {"learning_rate": options.learning_rate}
-    if options.optimiser == "adam":
-        return Adam(**rate)
-    natural = StochasticReconfiguration(**rate)
-    return natural if options.optimiser == "sr" else HandOver(then=natural)
-
-
-def _reference(options: argparse.Namespace, hamiltonian: "Hamiltonian") -> "Reference | None":
-    from physgen.spins.reference import Reference, reference_energy
-
-    if options.reference == "none":
-        return None
-    if options.reference == "auto":
-        return reference_energy(hamiltonian, options.sector)
-    try:
-        return Reference(float(options.reference), "given")
-    except ValueError:
-        raise InputError(
-            f"expected --reference auto, none or a number, got {options.reference}"
-        ) from None

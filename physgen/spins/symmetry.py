@@ -2,11 +2,15 @@
 
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from physgen.errors import InputError
 from physgen.spins.operators import PauliSum
 from physgen.spins.wavefunction import Image, Wavefunction
+
+LOOKED_AT = 64  # configurations
 
 
 def require_symmetries(wavefunction: Wavefunction, operator: PauliSum) -> None:
@@ -60,6 +64,23 @@ def conserves_magnetisation(operator: PauliSum) -> bool:
             where = tuple(sorted((s, low) for low, (s, _) in zip(lowered, flips, strict=True)))
             left[where, signs] = left.get((where, signs), 0) + coefficient * math.prod(factors)
     return _all_zero(left.values(), operator)
+
+
+def may_be_positive(operator: PauliSum, signs: tuple[int, ...] | None) -> bool:
+    """Whether no matrix element off the diagonal is positive, with the signs of a wavefunction.
+
+    The ground state is then positive, up to these (Perron and Frobenius). Looked at in random
+    configurations.
+    """
+    if not operator.real:
+        return False
+    rng = np.random.default_rng(0)
+    configurations = jnp.asarray(rng.integers(0, 2, (LOOKED_AT, operator.n)))
+    there, elements = jax.jit(jax.vmap(operator.connected))(configurations)
+    parity = (np.asarray(there) - np.asarray(configurations)[:, None]) @ np.asarray(
+        signs or np.zeros(operator.n, int)
+    )
+    return bool((np.asarray(elements) * (-1.0) ** parity <= 1e-9).all())
 
 
 def _all_zero(values, operator: PauliSum) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from physgen.spins.local import local_values
 from physgen.spins.operators import PauliSum
 from physgen.spins.optimisers import Adam, Optimiser, Problem
 from physgen.spins.progress import energy_line
-from physgen.spins.symmetry import require_symmetries
+from physgen.spins.symmetry import may_be_positive, require_symmetries
 from physgen.spins.wavefunction import Wavefunction
 from physgen.train import FitResult, FitSettings, Report, fit
 
@@ -227,3 +228,9 @@ def _require_fitting(wavefunction: Wavefunction, operator: PauliSum) -> None:
             f"{wavefunction.local_dimension}; build it for this Hamiltonian, or grow it"
         )
     require_symmetries(wavefunction, operator)
+    if not wavefunction.phase and not may_be_positive(operator, wavefunction.signs):
+        warnings.warn(
+            "the ground state of this Hamiltonian may have signs that the wavefunction cannot "
+            "have: try phase=True, or marshall=True for an antiferromagnet",
+            stacklevel=3,
+        )
