@@ -176,6 +176,6 @@ def test_a_wavefunction_that_does_not_fit_is_refused(hamiltonian, ansatz, messag
 
 
 def test_an_energy_that_is_not_finite_stops_the_run():
-    hamiltonian = PauliSum(3, [(1e30, "X", (0,)), (1e38, "ZZ", (0, 1)), (3e38, "ZZ", (1, 2))])
+    hamiltonian = PauliSum(3, [(-1e30, "X", (0,)), (1e38, "ZZ", (0, 1)), (3e38, "ZZ", (1, 2))])
     with pytest.raises(NonFiniteError, match="lower the learning rate"):
         ground_state(KEY, hamiltonian, SMALL, steps=4, samples=8, report=Silent())
