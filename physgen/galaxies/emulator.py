@@ -236,10 +236,7 @@ class GalaxyEmulator(Density):
         if file.kind != KIND:
             raise InputError(f"expected a galaxy emulator in {path}, found a {file.kind}")
         emulator = cls(file.settings_as(EmulatorSettings), network, rngs=nnx.Rngs(0))
-        graph, parameters, rest = nnx.split(emulator, nnx.Param, ...)
-        values = file.parameters(nnx.to_pure_dict(parameters))
-        nnx.replace_by_pure_dict(parameters, values)
-        return nnx.merge(graph, parameters, rest)
+        return file.restored(emulator, nnx.Param)
 
 
 @partial(jax.jit, static_argnames="solver")

@@ -289,9 +289,7 @@ class Posterior(Density):
                 for shape in (posterior.event_shape, posterior.settings.x_shape)
             )
         )
-        graph, state = nnx.split(posterior)
-        nnx.replace_by_pure_dict(state, file.parameters(nnx.to_pure_dict(state)))
-        return nnx.merge(graph, state)
+        return file.restored(posterior)
 
     def keep_held_out(self, parameters: np.ndarray, observations: np.ndarray) -> None:
         """Remember pairs that were not trained on."""

@@ -43,6 +43,4 @@ def load_trained(
         raise InputError(f"expected a {kind} in {path}, found a {file.kind}")
     model: Any = make(file.settings_as(settings))
     model.training = from_json(Training, file.metadata["training"], str(path))
-    graph, state = nnx.split(model)
-    nnx.replace_by_pure_dict(state, file.parameters(nnx.to_pure_dict(state)))
-    return nnx.merge(graph, state)
+    return file.restored(model)

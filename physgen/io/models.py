@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import h5py
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 from physgen.errors import InputError
 from physgen.io.files import (
@@ -24,6 +25,7 @@ from physgen.io.files import (
 from physgen.io.trees import read_tree, write_tree
 
 Settings = TypeVar("Settings")
+Module = TypeVar("Module")
 
 
 def save_model(
@@ -66,6 +68,12 @@ class ModelFile:
         """The parameters as jax arrays in the structure of `like`; InputError if they differ."""
         with open_hdf5(self.path) as file:
             return jax.tree.map(jnp.asarray, read_tree(subgroup(file, "parameters"), like))
+
+    def restored(self, module: Module, variables: Any = nnx.Variable) -> Module:
+        """The module with the variables of the file, those that the filter of flax names."""
+        graph, state, rest = nnx.split(module, variables, ...)
+        nnx.replace_by_pure_dict(state, self.parameters(nnx.to_pure_dict(state)))
+        return nnx.merge(graph, state, rest)
 
 
 def read_model(path: str | os.PathLike[str]) -> ModelFile:

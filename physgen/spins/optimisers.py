@@ -48,8 +48,7 @@ def _require_positive(settings: Any, *names: str) -> None:
 class Adam:
     """Adam (Kingma & Ba 2014, arXiv:1412.6980) on the energy, its mean as control variate.
 
-    learning_rate: falls to zero along half a cosine. clip_norm: the largest norm of a gradient, in
-    units of the coupling times the root of the number of sites.
+    learning_rate: falls to zero along half a cosine. clip_norm: the largest norm of a gradient.
     """
 
     learning_rate: float = 5e-3

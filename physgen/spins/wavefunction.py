@@ -188,10 +188,8 @@ class Wavefunction(Density):
             log_abs, phase = parts[0]
         else:
             log_abs = jax.nn.logsumexp(2 * parts[:, 0]) / 2 - np.log(len(self.images)) / 2
-            weights = jnp.exp(parts[:, 0] - parts[:, 0].max()) if self.phase else None
-            phase = jnp.zeros_like(log_abs)
-            if weights is not None:
-                phase = jnp.arctan2(weights @ jnp.sin(parts[:, 1]), weights @ jnp.cos(parts[:, 1]))
+            weights = jnp.exp(parts[:, 0] - parts[:, 0].max())
+            phase = jnp.arctan2(weights @ jnp.sin(parts[:, 1]), weights @ jnp.cos(parts[:, 1]))
         if self.signs is not None:
             phase = phase + jnp.pi * (jnp.asarray(self.signs) @ configuration % 2)
         return jnp.stack([log_abs, phase])
