@@ -9,12 +9,12 @@ for each observation that has none.
 """
 
 import argparse
-import csv
 import time
 from pathlib import Path
 
 import jax
 import numpy as np
+from rows import append, has_row
 
 from physgen.inference.benchmark import SAMPLES, drawn_for, reference_case
 from physgen.inference.importance import correct
@@ -53,7 +53,7 @@ def main() -> None:
             ).save(file)
         likelihood = Likelihood.load(file)
         for number in options.observations.split(","):
-            if (run, number) in rows_of(table):
+            if has_row(table, run=run, observation=number):
                 continue
             case = reference_case(key, task, int(number), options.references)
             started = time.monotonic()
@@ -74,25 +74,6 @@ def main() -> None:
                 "c2st_random_forest": c2st(case.reference, drawn, classifier=RandomForest()).mean,
             }
             append(table, row)
-
-
-def rows_of(table: Path) -> set[tuple[str, str]]:
-    """The runs and observations that the table has."""
-    if not table.exists():
-        return set()
-    with table.open(newline="") as file:
-        return {(row["run"], row["observation"]) for row in csv.DictReader(file)}
-
-
-def append(path: Path, row: dict) -> None:
-    """Add one row, and say it."""
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-    print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,17 @@ where it was; without observations it only trains.
 """
 
 import argparse
-import csv
 import dataclasses
 from pathlib import Path
 
 import jax
+from rows import append, has_row
 
 from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
-from physgen.inference.benchmark import BenchmarkResult, Trained, reference_case, score, train_on
+from physgen.inference.benchmark import Trained, reference_case, score, train_on
 from physgen.inference.posterior import Posterior
 from physgen.inference.tasks import BENCHMARK, Task
 from physgen.train import Silent
-
-COLUMNS = ["run", *(field.name for field in dataclasses.fields(BenchmarkResult))]
-
 
 DENSITIES = {"spline": SplineFlow(), "maf": AffineFlow(), "flow-matching": FlowMatching()}
 
@@ -62,34 +59,10 @@ def run(options: argparse.Namespace, task: Task, simulations: int) -> None:
         print(f"{run}: validation {training.validation_loss:.3f}, {trained.seconds:.0f} s")
     table = options.out / "c2st.csv"
     for number in [int(n) for n in options.observations.split(",") if n]:
-        if (run, number) not in rows_of(table):
+        if not has_row(table, run=run, observation=number):
             case = reference_case(key, task, number, options.references)
             result = score(key, trained, case, number, stored=True)
             append(table, {"run": run} | dataclasses.asdict(result))
-
-
-def rows_of(table: Path) -> set[tuple[str, int]]:
-    """The runs and observations that the table has."""
-    if not table.exists():
-        return set()
-    with table.open(newline="") as file:
-        return {(row["run"], int(row["observation"])) for row in csv.DictReader(file)}
-
-
-def append(path: Path, row: dict) -> None:
-    """Add one row, and say it."""
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-    print(
-        f"{row['run']} observation {row['observation']}: "
-        f"c2st {row['c2st']:.3f}, forest {row['c2st_random_forest']:.3f}, "
-        f"validation {row['validation_loss']:.3f}",
-        flush=True,
-    )
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ that was interrupted uses the simulations that it has.
 """
 
 import argparse
-import csv
 import time
 from pathlib import Path
 
 import jax
 import numpy as np
+from rows import append, has_row
 
 from physgen.inference.benchmark import reference_case
 from physgen.inference.sequential import SNLE, TSNPE, infer_sequentially
@@ -54,7 +54,7 @@ def main() -> None:
             f"{name}-{options.observation}-{options.method}-{options.simulations}-"
             f"{options.rounds}-{options.members}-seed{options.seed}"
         )
-        if run not in runs_of(table):
+        if not has_row(table, run=run):
             append(table, {"run": run} | measure(options, tasks[name], options.out / run))
 
 
@@ -83,25 +83,6 @@ def measure(options: argparse.Namespace, task: Task, store: Path) -> dict[str, f
         "c2st_random_forest": c2st(case.reference, drawn, classifier=RandomForest()).mean,
         "seconds": round(seconds, 1),
     }
-
-
-def runs_of(table: Path) -> set[str]:
-    """The runs that the table has."""
-    if not table.exists():
-        return set()
-    with table.open(newline="") as file:
-        return {row["run"] for row in csv.DictReader(file)}
-
-
-def append(path: Path, row: dict) -> None:
-    """Add one row, and say it."""
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-    print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ larger than 1: the error falls as it should, however entangled the state is.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from physgen.errors import InputError
-from physgen.spins.estimates import AT_ONCE, Estimate
+from physgen.spins.estimates import Estimate, over_samples
 from physgen.spins.local import in_portions, portion
 from physgen.spins.wavefunction import Wavefunction
 
@@ -35,14 +35,10 @@ def renyi_2_entropy(
     if len(wavefunction.images) > 1:
         return swap(key, wavefunction, np.arange(n) < block, samples)
 
-    @jax.jit
-    def run(key, wavefunction):
-        keys = jax.random.split(key, size)
+    def of(wavefunction, keys):
         return jax.lax.map(lambda k: _overlap(k, wavefunction, block), keys, batch_size=256)
 
-    size = min(AT_ONCE, samples)
-    found = [run(k, wavefunction) for k in jax.random.split(key, -(-samples // size))]
-    return _entropy(np.concatenate([np.asarray(f, np.float64) for f in found]))
+    return _entropy(over_samples(key, wavefunction, samples, of))
 
 
 def swap(
@@ -53,19 +49,15 @@ def swap(
 ) -> Estimate:
     """S_2 in nats of the sites that `block` marks, from pairs of samples, plainly."""
 
-    @jax.jit
-    def run(key, wavefunction):
-        keys = jax.random.split(key, 2 * size)
-        first, second = jnp.split(jax.vmap(lambda k: wavefunction._sample(k, None))(keys), 2)
+    def of(wavefunction, keys):
+        first, second = _pairs(wavefunction, keys)
         swapped = jnp.where(block, second, first), jnp.where(block, first, second)
         four = jnp.concatenate([*swapped, first, second])
-        parts = jax.lax.map(wavefunction.parts, four, batch_size=256).reshape(4, size, 2)
+        parts = jax.lax.map(wavefunction.parts, four, batch_size=256).reshape(4, -1, 2)
         difference = parts[0] + parts[1] - parts[2] - parts[3]
         return jnp.exp(difference[:, 0]) * jnp.cos(difference[:, 1])
 
-    size = min(AT_ONCE, samples)
-    found = [run(k, wavefunction) for k in jax.random.split(key, -(-samples // size))]
-    return _entropy(np.concatenate([np.asarray(f, np.float64) for f in found]))
+    return _entropy(over_samples(key, wavefunction, samples, of))
 
 
 def entropy_profile(
@@ -75,11 +67,7 @@ def entropy_profile(
     n = wavefunction.n
     changes = np.arange(n) >= np.arange(1, n)[:, None]  # first sites of one, last of the other
 
-    @jax.jit
-    def run(key, wavefunction):
-        keys = jax.random.split(key, 2 * size)
-        pairs = jax.vmap(lambda k: wavefunction._sample(k, None))(keys).reshape(2, size, n)
-
+    def of(wavefunction, keys):
         def ratios(pair):
             first, second = pair
             there = jnp.asarray(changes)[None]
@@ -92,11 +80,17 @@ def entropy_profile(
             difference = left + right - (own + other)[:, None]
             return jnp.exp(difference[..., 0]) * jnp.cos(difference[..., 1])
 
-        return in_portions(ratios, (pairs[0], pairs[1]), portion(wavefunction, changes))
+        return in_portions(ratios, _pairs(wavefunction, keys), portion(wavefunction, changes))
 
-    size = min(AT_ONCE, samples)
-    found = [run(k, wavefunction) for k in jax.random.split(key, -(-samples // size))]
-    return _entropy(np.concatenate([np.asarray(f, np.float64) for f in found]))
+    return _entropy(over_samples(key, wavefunction, samples, of))
+
+
+def _pairs(
+    wavefunction: Wavefunction, keys: Key[Array, " b"]
+) -> tuple[Int[Array, "b n"], Int[Array, "b n"]]:
+    """Two independent configurations for each key."""
+    both = jax.vmap(jax.random.split)(keys)
+    return wavefunction.at_keys(both[:, 0]), wavefunction.at_keys(both[:, 1])
 
 
 def _overlap(key: PRNGKeyArray, wavefunction: Wavefunction, block: int) -> Float[Array, ""]:

@@ -1,11 +1,13 @@
 """Expectation values from samples, with their standard errors."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Inexact, PRNGKeyArray
+from jaxtyping import Array, Float, Inexact, Key, PRNGKeyArray
 
 from physgen.spins.hamiltonians import Hamiltonian
 from physgen.spins.local import local_values
@@ -47,7 +49,8 @@ def energy(
 ) -> Energy:
     """The energy of a wavefunction from independent samples, rounded up to whole portions."""
     operator = hamiltonian.operator if isinstance(hamiltonian, Hamiltonian) else hamiltonian
-    values = np.concatenate(_in_portions(key, wavefunction, operator, samples))
+    of = partial(_local_energies, operator=operator)
+    values = over_samples(key, wavefunction, samples, of)
     real = np.real(values)
     mean = float(real.mean())
     variance = float((np.abs(values - values.mean()) ** 2).sum() / (len(values) - 1))
@@ -60,7 +63,7 @@ def energy(
     )
 
 
-def v_score(n: int, energy: float, variance: float, energy_at_infinity: float) -> float:
+def v_score(n: int, energy: Any, variance: Any, energy_at_infinity: float) -> Any:
     """n variance / (energy - energy at infinite temperature)^2."""
     return n * variance / (energy - energy_at_infinity) ** 2
 
@@ -71,18 +74,24 @@ def mean_of(values: Inexact[np.ndarray, "samples ..."]) -> Estimate:
     return Estimate(values.mean(axis=0), error)
 
 
-def _in_portions(
-    key: PRNGKeyArray, wavefunction: Wavefunction, operator: PauliSum, samples: int
-) -> list[np.ndarray]:
+def over_samples(
+    key: PRNGKeyArray,
+    wavefunction: Wavefunction,
+    samples: int,
+    of: Callable[[Wavefunction, Key[Array, " b"]], Inexact[Array, "b ..."]],
+) -> Inexact[np.ndarray, "samples ..."]:
+    """of(wavefunction, keys), a row for each key, in double precision.
+
+    It runs on portions of keys that are all of one size, and stays the same function in each.
+    """
     size = min(AT_ONCE, samples)
-    run = jax.jit(partial(_local_energies, operator=operator, count=size))
-    keys = jax.random.split(key, -(-samples // size))
-    found = [np.asarray(run(k, wavefunction)) for k in keys]
-    return [f.astype(np.complex128 if np.iscomplexobj(f) else np.float64) for f in found]
+    run = jax.jit(of)
+    keys = jax.random.split(key, (-(-samples // size), size))
+    found = [np.asarray(run(wavefunction, k)) for k in keys]
+    return np.concatenate(found).astype(np.result_type(found[0].dtype, np.float64))
 
 
 def _local_energies(
-    key: PRNGKeyArray, wavefunction: Wavefunction, *, operator: PauliSum, count: int
-) -> Inexact[Array, " count"]:
-    configurations = jax.vmap(lambda k: wavefunction._sample(k, None))(jax.random.split(key, count))
-    return local_values(wavefunction, operator, configurations)[0]
+    wavefunction: Wavefunction, keys: Key[Array, " b"], *, operator: PauliSum
+) -> Inexact[Array, " b"]:
+    return local_values(wavefunction, operator, wavefunction.at_keys(keys))[0]

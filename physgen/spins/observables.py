@@ -5,13 +5,12 @@ Z, X and Y are Pauli matrices; configurations are integers, 0 for up (z = +1).
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from physgen.errors import InputError
-from physgen.spins.estimates import AT_ONCE, Estimate, mean_of
+from physgen.spins.estimates import AT_ONCE, Estimate, mean_of, over_samples
 from physgen.spins.local import in_portions, local_terms, portion
 from physgen.spins.operators import Operator, PauliSum
 from physgen.spins.wavefunction import Wavefunction
@@ -75,21 +74,16 @@ def expectations(
     Returns:
         Real values and errors, (1 + k,); `operator.changes` says which sites each group flips.
     """
-    size = min(AT_ONCE, samples)
 
-    @jax.jit
-    def run(key, wavefunction):
-        keys = jax.random.split(key, size)
-        configurations = jax.vmap(lambda k: wavefunction._sample(k, None))(keys)
-
+    def of(wavefunction, keys):
         def terms(configurations):
             diagonal, others, _ = local_terms(wavefunction, operator, configurations)
             return jnp.concatenate([diagonal[:, None].real, others.real], axis=1)
 
-        return in_portions(terms, configurations, portion(wavefunction, operator.changes))
+        at_once = portion(wavefunction, operator.changes)
+        return in_portions(terms, wavefunction.at_keys(keys), at_once)
 
-    keys = jax.random.split(key, -(-samples // size))
-    return mean_of(np.concatenate([np.asarray(run(k, wavefunction), np.float64) for k in keys]))
+    return mean_of(over_samples(key, wavefunction, samples, of))
 
 
 def single_spins(

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from physgen.errors import InputError
 from physgen.spins.ansatz import Ansatz
-from physgen.spins.estimates import Energy, energy
+from physgen.spins.estimates import Energy, energy, v_score
 from physgen.spins.hamiltonians import Hamiltonian
 from physgen.spins.local import local_values
 from physgen.spins.operators import PauliSum
@@ -181,8 +181,7 @@ def sampled_problem(
 ) -> tuple[Problem, dict[str, Array]]:
     """Samples of the wavefunction `at` the parameters, and what their local energies ask for."""
     wavefunction = at(parameters)
-    keys = jax.random.split(key, samples)
-    configurations = jax.vmap(lambda k: wavefunction._sample(k, None))(keys)
+    configurations = wavefunction.at_keys(jax.random.split(key, samples))
     energies, parts = local_values(wavefunction, operator, configurations)
     mean = energies.real.mean()
     variance = jnp.mean(jnp.abs(energies - energies.mean()) ** 2)
@@ -215,7 +214,7 @@ def sampled_problem(
         "loss": free.mean() / n,
         "energy": mean / n,
         "sigma": jnp.sqrt(variance / samples) / n,
-        "v_score": n * variance / (mean - operator.trace) ** 2,
+        "v_score": v_score(n, mean, variance, operator.trace),
     }
     return Problem(costs, gradient, jacobian), info
 

@@ -85,6 +85,10 @@ class Wavefunction(Density):
         """Independent configurations."""
         return _samples(self, jax.random.split(key, n))
 
+    def at_keys(self, keys: Key[Array, " b"]) -> Int[Array, "b n"]:
+        """A configuration for each key, inside a compiled function."""
+        return jax.vmap(lambda key: self._sample(key, None))(keys)
+
     def _checked(self, configurations: ArrayLike) -> Int[Array, "..."]:
         given = jnp.asarray(configurations)
         leading_shape("configurations", given.shape, self.event_shape)
@@ -253,4 +257,4 @@ def _all_parts(wavefunction: Wavefunction, configurations: Int[Array, "b n"]) ->
 
 @jax.jit
 def _samples(wavefunction: Wavefunction, keys: Key[Array, " b"]) -> Int[Array, "b n"]:
-    return jax.vmap(lambda key: wavefunction._sample(key, None))(keys)
+    return wavefunction.at_keys(keys)
