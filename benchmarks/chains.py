@@ -17,10 +17,8 @@ import jax
 from rows import append, has_row
 
 from physgen.spins import (
-    Adam,
     Ansatz,
     GRUWavefunction,
-    HandOver,
     Heisenberg,
     StochasticReconfiguration,
     TransverseFieldIsing,
@@ -56,15 +54,9 @@ class Case:
     reference: float | None = None
 
 
-FIRST = HandOver(Adam(5e-3), StochasticReconfiguration(0.05))
-
-
-def stages(*later: tuple[int, int, int, float], first: tuple[int, int, int] = (20, 400, 200)):
-    """A first stage from nothing, and later ones: sites, steps, samples, learning rate."""
-    return (
-        Stage(*first, FIRST),
-        *(Stage(n, k, m, StochasticReconfiguration(rate)) for n, k, m, rate in later),
-    )
+def stages(*sizes: tuple[int, int]) -> tuple[Stage, ...]:
+    """Sites, and steps with 200 samples each."""
+    return tuple(Stage(n, steps, 200, StochasticReconfiguration()) for n, steps in sizes)
 
 
 def ising(field: float) -> Callable[[int], Hamiltonian]:
@@ -78,29 +70,12 @@ def heisenberg(j2: float) -> Callable[[int], Hamiltonian]:
 GRU = GRUWavefunction(units=50)
 EVEN = GRUWavefunction(units=50, spin_flip=True)
 MARSHALL = GRUWavefunction(units=64, marshall=True, sector=0)
-TO_100 = stages((40, 150, 200, 0.05), (100, 250, 200, 0.05))
+TO_100 = stages((20, 100), (40, 80), (100, 150))
 CASES = (
     *(Case(f"ising-100-h{h}", ising(h), EVEN, TO_100) for h in (0.5, 1.0, 1.5)),
-    Case(
-        "ising-1000",
-        ising(1.0),
-        GRU,
-        stages(
-            (40, 200, 200, 0.05),
-            (100, 200, 200, 0.05),
-            (250, 100, 200, 0.03),
-            (500, 40, 200, 0.03),
-            (1000, 40, 200, 0.03),
-        ),
-    ),
+    Case("ising-1000", ising(1.0), GRU, stages((20, 150), (60, 100), (200, 60), (1000, 20))),
     *(
-        Case(
-            f"heisenberg-100-j{j2}",
-            heisenberg(j2),
-            MARSHALL,
-            stages((40, 200, 200, 0.05), (100, 200, 200, 0.05)),
-            DMRG.get(j2),
-        )
+        Case(f"heisenberg-100-j{j2}", heisenberg(j2), MARSHALL, TO_100, DMRG.get(j2))
         for j2 in (0.0, 0.2, 0.5)
     ),
 )

@@ -1,5 +1,6 @@
-"""Mapping a function over many items on every device that jax sees."""
+"""What jax's devices hold, and mapping a function over many items on all of them."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -27,3 +28,11 @@ def map_over_devices(function: Callable[..., Any], *items: Any) -> Any:
     mesh = Mesh(np.array(devices[:count]), ("items",))
     split = PartitionSpec("items")
     return jax.shard_map(local, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)(*items)
+
+
+def memory_of(device: jax.Device) -> int | None:
+    """Bytes that a device has in all, the main memory for a CPU; None if it does not say."""
+    if device.platform == "cpu":
+        known = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if known else None
+    return (device.memory_stats() or {}).get("bytes_limit")

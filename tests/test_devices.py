@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physgen.devices import map_over_devices
+from physgen.devices import map_over_devices, memory_of
 
 
 def test_one_device():
@@ -17,6 +18,14 @@ def test_one_device():
     np.testing.assert_array_equal(
         jax.jit(lambda x: map_over_devices(lambda row: row**2, x))(x), x**2
     )
+
+
+def test_memory_of_this_machine():
+    known = memory_of(jax.devices()[0])
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists():
+        pytest.skip("no /proc/meminfo to compare with")
+    assert known == 1024 * int(meminfo.read_text().split()[1])
 
 
 SCRIPT = """

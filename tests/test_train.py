@@ -41,6 +41,12 @@ def test_fit_is_a_plain_loop():
     )
 
 
+def test_a_step_that_does_not_fit_the_memory_is_refused(monkeypatch):
+    monkeypatch.setattr("physgen.train.dispatch.memory_of", lambda device: 2**10)
+    with pytest.raises(InputError, match=r"fits the 9.54e-07 GiB .* needs \S+ GiB"):
+        run(FitSettings(batch_size=16, steps=10))
+
+
 def test_dispatch_length_does_not_change_the_numbers():
     results = [
         run(FitSettings(batch_size=16, steps=24, steps_per_dispatch=n)) for n in (1, 8, 24, 1000)

@@ -152,7 +152,7 @@ def ansatz_of(options: argparse.Namespace) -> "Ansatz":
 
 
 def optimiser_of(options: argparse.Namespace) -> "Optimiser":
-    """Adam, stochastic reconfiguration, or one after the other."""
+    """Stochastic reconfiguration, Adam, or one after the other."""
     from physgen.spins.optimisers import Adam, HandOver, StochasticReconfiguration
 
     rate = {} if options.learning_rate is None else {"learning_rate": options.learning_rate}

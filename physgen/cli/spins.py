@@ -43,13 +43,13 @@ def add_commands(commands) -> None:
     for name in ("spin-flip", "reflection", "translation"):
         shape.add_argument(f"--{name}", action="store_true", help="impose this symmetry")
     run = parser.add_argument_group("training")
-    run.add_argument("--steps", type=int, default=1000, help="default 1000")
+    run.add_argument("--steps", type=int, default=300, help="default 300")
     run.add_argument("--samples", type=int, default=200, help="a step (default 200)")
     run.add_argument(
         "--optimiser",
-        choices=("adam", "sr", "adam-sr"),
-        default="adam-sr",
-        help="Adam, stochastic reconfiguration, or one after the other (default)",
+        choices=("sr", "adam", "adam-sr"),
+        default="sr",
+        help="stochastic reconfiguration (default), Adam, or one after the other",
     )
     run.add_argument("--learning-rate", type=float, help="of the optimiser, the last of two")
     run.add_argument("--temperature", type=float, default=0.0, help="at the start; falls to 0")

@@ -20,7 +20,7 @@ from physgen.spins.estimates import Energy, energy, v_score
 from physgen.spins.hamiltonians import Hamiltonian
 from physgen.spins.local import local_values
 from physgen.spins.operators import PauliSum
-from physgen.spins.optimisers import Adam, Optimiser, Problem
+from physgen.spins.optimisers import Optimiser, Problem, StochasticReconfiguration
 from physgen.spins.progress import energy_line
 from physgen.spins.symmetry import may_be_positive, require_symmetries
 from physgen.spins.wavefunction import Wavefunction
@@ -62,9 +62,9 @@ def ground_state(
     hamiltonian: Hamiltonian | PauliSum,
     ansatz: Ansatz | Wavefunction,
     *,
-    steps: int = 1000,
+    steps: int = 300,
     samples: int = 200,
-    optimiser: Optimiser = Adam(),
+    optimiser: Optimiser = StochasticReconfiguration(),
     temperature: float = 0.0,
     energy_samples: int = 8192,
     checkpoint: str | os.PathLike[str] | None = None,

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from physgen.data import batch_indices, seed_of
+from physgen.devices import memory_of
 from physgen.errors import InputError
 
 Step = Callable[[jax.Array, Any, Any], tuple[Any, Any]]
@@ -75,7 +76,9 @@ class Dispatch:
         if self._compiled is None:
             started = time.monotonic()
             function = jax.jit(self._scan, donate_argnums=1, out_shardings=self._everywhere)
-            self._compiled = function.lower(*arguments).compile()
+            compiled = function.lower(*arguments).compile()
+            _require_fitting(compiled, self._everywhere.mesh)
+            self._compiled = compiled
             self.compile_seconds = time.monotonic() - started
         state, info = self._compiled(*arguments)
         following = first + self.length
@@ -100,6 +103,21 @@ class Dispatch:
 def _strong_copy(leaf: Any) -> jax.Array:
     copy = jnp.array(leaf)
     return copy if jnp.issubdtype(copy.dtype, jax.dtypes.prng_key) else copy.astype(copy.dtype)
+
+
+def _require_fitting(compiled: Any, mesh: Mesh) -> None:
+    """Raises InputError if the step needs more memory than its device has."""
+    device = mesh.devices.flat[0]
+    there, needed = memory_of(device), compiled.memory_analysis()
+    if there is None or needed is None:
+        return
+    total = needed.argument_size_in_bytes + needed.temp_size_in_bytes
+    if total > there:
+        raise InputError(
+            f"expected a training step that fits the {there / 2**30:.3g} GiB of memory of the "
+            f"{device.platform}, got one that needs {total / 2**30:.3g} GiB; take smaller batches, "
+            "fewer samples or a smaller model"
+        )
 
 
 class Validation:
