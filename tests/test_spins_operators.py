@@ -147,6 +147,9 @@ def test_rows_are_those_of_the_dense_matrix(name):
     hamiltonian, dense = CASES[name]
     np.testing.assert_allclose(from_rows(hamiltonian.operator), dense, atol=1e-6)
     assert hamiltonian.operator.trace == pytest.approx(np.trace(dense).real / len(dense))
+    spread = dense - np.trace(dense) / len(dense) * np.eye(len(dense))
+    wanted = np.sqrt(np.trace(spread @ spread).real / len(dense) / hamiltonian.n)
+    assert hamiltonian.operator.scale == pytest.approx(wanted)
     assert hamiltonian.operator.real == (not np.abs(np.imag(dense)).any())
 
 

@@ -38,7 +38,6 @@ def test_stochastic_reconfiguration_finds_the_ground_state():
         SMALL,
         steps=150,
         samples=128,
-        optimiser=HandOver(Adam(2e-2), StochasticReconfiguration(0.1), share=0.3),
         report=Silent(),
     )
     exact = reference_energy(ISING)
@@ -47,6 +46,13 @@ def test_stochastic_reconfiguration_finds_the_ground_state():
     assert found.energy.energy - exact.energy > -4 * found.energy.error
     assert found.energy.v_score < 2e-3
     assert found.steps == 150 and len(found.history["v_score"]) == 15
+
+
+def test_the_unit_of_energy_changes_nothing():
+    options = {"steps": 10, "samples": 32, "energy_samples": 32, "report": Silent()}
+    one = ground_state(KEY, ISING, SMALL, **options)
+    eight = ground_state(KEY, TransverseFieldIsing(6, field=8.0, coupling=8.0), SMALL, **options)
+    assert eight.energy.energy == pytest.approx(8 * one.energy.energy, rel=1e-5)
 
 
 def test_a_complex_wavefunction_finds_the_frustrated_chain():

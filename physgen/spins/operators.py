@@ -79,6 +79,15 @@ class PauliSum:
         return float(sum(c for c, letters, _ in self._strings if not letters))
 
     @property
+    def scale(self) -> float:
+        """The spread of all eigenvalues over the root of n: sqrt(Tr (O - Tr O / 2^n)^2 / 2^n / n).
+
+        One over a time in which single spins move. One where nothing is left to spread.
+        """
+        squares = sum(abs(c) ** 2 for c, letters, _ in self._strings if letters)
+        return float(np.sqrt(squares / self.n)) or 1.0
+
+    @property
     def real(self) -> bool:
         """Whether all matrix elements are."""
         return all(letters.count("Y") % 2 == 0 for _, letters, _ in self._strings)

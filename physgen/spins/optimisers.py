@@ -15,7 +15,8 @@ from physgen.errors import InputError
 class Problem(NamedTuple):
     """What an optimiser may ask of a batch of b samples, for p parameters.
 
-    costs: local energies (b, c), real and imaginary part where c is 2, their mean removed.
+    costs: local energies (b, c), real and imaginary part where c is 2, their mean removed, over the
+        scale of the operator: optimisers do not see the unit of energy.
     gradient: () -> of the energy, (p,). jacobian: () -> of log psi, (b, c, p).
     """
 
@@ -82,13 +83,13 @@ class StochasticReconfiguration:
     & Heyl 2024, arXiv:2302.01941), in double precision. With momentum it is SPRING (Goldshlager et
     al. 2024, arXiv:2401.10190).
 
-    learning_rate: a step of imaginary time, in units of 1 / coupling: excitations of energy e above
-        the ground state decay as exp(-e times the sum of all steps), and steps longer than about
-        0.3 blow up. It falls to a tenth along half a cosine. shift: added to the diagonal. momentum: of
+    learning_rate: a step of imaginary time, whose unit is one over that of the costs: excitations
+        of energy e decay as exp(-e times the sum of all steps), and long steps blow up. It falls to
+        a tenth along half a cosine. shift: added to the diagonal. momentum: of
     the last step, 0 for none. clip_norm: the largest norm of a step, before the learning rate.
     """
 
-    learning_rate: float = 0.2
+    learning_rate: float = 0.25
     shift: float = 1e-3
     momentum: float = 0.9
     clip_norm: float = 3.0

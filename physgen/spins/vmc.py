@@ -189,7 +189,7 @@ def sampled_problem(
     costs = [free - free.mean()]
     if wavefunction.phase:
         costs.append(energies.imag - energies.imag.mean())
-    costs = jnp.stack(costs, axis=1)
+    costs = jnp.stack(costs, axis=1) / operator.scale
 
     def parts_at(parameters: Array, configuration: Array) -> Float[Array, " c"]:
         return at(parameters).parts(configuration)[: costs.shape[1]]
