@@ -10,7 +10,6 @@ from jax.flatten_util import ravel_pytree
 
 from physgen.errors import InputError
 from physgen.spins import (
-    Adam,
     GRUWavefunction,
     HandOver,
     Heisenberg,

@@ -6,8 +6,11 @@ from physgen.train.progress import ProgressLine, Stream
 
 
 def energy_line(stream: Stream | None = None) -> ProgressLine:
-    """A progress line of running means: the energy a site, its sigma in one step, the V-score."""
-    return ProgressLine(stream, describe=_energy)
+    """A progress line: the energy a site, its sigma in one step, the V-score.
+
+    Means over the last dispatch: these fall by decades, and a longer mean would lag behind.
+    """
+    return ProgressLine(stream, smoothing=0.0, describe=_energy)
 
 
 def _energy(means: Mapping[str, float]) -> list[str]:
