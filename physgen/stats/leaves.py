@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from physgen.stats.points import Box
 
-_ROWS = 64  # leaves that look for their neighbours at once
+_CANDIDATES = 2**16  # pairs of leaves that are looked at at once
 _SLACK = 1e-9  # relative: bounds of distances hold whatever the rounding
 
 
@@ -79,8 +79,9 @@ def near_tiles(
     rows, columns = int(one.used[cloud]), int(other.used[cloud])
     centre, half = one.centre[cloud], one.half[cloud]
     others, halves = other.centre[cloud, :columns], other.half[cloud, :columns]
-    for start in range(0, rows, _ROWS):
-        stop = min(start + _ROWS, rows)
+    step = max(64, _CANDIDATES // max(columns, 1))
+    for start in range(0, rows, step):
+        stop = min(start + step, rows)
         low = (centre[start:stop] - half[start:stop]).min(axis=0)
         high = (centre[start:stop] + half[start:stop]).max(axis=0)
         gap, _, _ = _separations(

@@ -40,8 +40,8 @@ def cumulative_sums(
     one = pack(columns, LEAF)
     two = None if other is None else pack(other, LEAF)
     sides = np.ones(3) if box is None else box
-    widest = 2 * one.half if two is None else one.half.max() + two.half
-    wrap = box is not None and bool((edges[-1] + np.nanmax(widest, axis=(0, 1)) >= sides / 2).any())
+    widest = _widest(one) + _widest(one if two is None else two)
+    wrap = box is not None and bool((edges[-1] + widest >= sides / 2).any())
     per_cloud = one.columns.shape[1]
     offset = len(columns) * per_cloud
     rows = one.columns.reshape(offset, *one.columns.shape[2:])
@@ -119,6 +119,10 @@ def _grouped(tiles: Tiles, edges, widths, cloud, per_cloud, one: Leaves, two, of
     for k, width in enumerate(widths):
         if (kind == k).any():
             yield width, _Batches(*(part[kind == k] for part in parts))
+
+
+def _widest(leaves: Leaves) -> Float[np.ndarray, "3"]:
+    return np.max(leaves.half, axis=(0, 1), initial=0.0, where=~np.isnan(leaves.half))
 
 
 def _joined(several: list[_Batches]) -> _Batches:
