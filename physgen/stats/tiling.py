@@ -1,7 +1,5 @@
 """Sums over close pairs, cumulative in their separation: leaves, tiles, kernel, in that order."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import jax
