@@ -69,8 +69,8 @@ def jackknife_correlation(
     rr, rr_without = _without(random, random, names, radii, box_size)
     whole = landy_szalay(dd, dr, rr, data.totals(None), random.totals(None))
     parts = [
-        landy_szalay(*counts, data.totals(name), random.totals(name))
-        for name, *counts in zip(names, dd_without, dr_without, rr_without, strict=True)
+        landy_szalay(a, b, c, data.totals(name), random.totals(name))
+        for name, a, b, c in zip(names, dd_without, dr_without, rr_without, strict=True)
     ]
     return whole, jackknife_covariance(np.stack(parts))
 

@@ -123,7 +123,7 @@ def _runs(columns, size):
 
 def _separations(centre, half, others, halves, box):
     """Squares (r, c) of the least and the largest distance of bounding boxes; images by axis."""
-    least = largest = 0.0
+    least, largest = (np.zeros((len(centre), len(others))) for _ in range(2))
     images = []
     for axis in range(3):
         delta = centre[:, None, axis] - others[None, :, axis]

@@ -151,3 +151,13 @@ def as_clouds(
     result = np.full(clouds.shape, np.nan)
     result[kept] = as_points(clouds[kept], box, minimum=minimum, name=name)
     return result
+
+
+def as_levels(edges: Numbers) -> Float[np.ndarray, " b1"]:
+    """Checked float64 bin edges (b + 1,) of any sign: finite and strictly increasing."""
+    checked = np.asarray(edges, dtype=np.float64)
+    if checked.ndim != 1 or len(checked) < 2:
+        raise InputError(f"edges must be a list of at least 2 bin edges, got shape {checked.shape}")
+    if not np.isfinite(checked).all() or (np.diff(checked) <= 0).any():
+        raise InputError(f"edges must be finite and strictly increasing, got {checked.tolist()}")
+    return checked

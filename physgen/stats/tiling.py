@@ -160,9 +160,8 @@ def _filled(batches: _Batches, empty: int) -> _Batches:
 
 def _collected(done, clouds, count):
     """Sums of all batches at all edges: nothing before the first of a batch, all after its last."""
-    if not done:
-        return np.zeros((clouds, 1, count), dtype=object)
-    sums = 0
+    channels = done[0][2].shape[1] if done else 1
+    sums = np.zeros((clouds, channels, count), dtype=object)
     for width in {width for _, width, _ in done}:
         parts = [(batches, np.asarray(out)) for batches, w, out in done if w == width]
         batches = _joined([b for b, _ in parts])
