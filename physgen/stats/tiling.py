@@ -92,8 +92,11 @@ def _grouped(tiles: Tiles, edges, widths, cloud, per_cloud, one: Leaves, two, of
     needed = np.searchsorted(widths, end - start + 1)
     own = (tiles.first == tiles.second) & (two is None)
     key = (needed * 2 + own) * len(edges) + start
-    order = np.argsort(key, kind="stable")
-    keys, counts = np.unique(key, return_counts=True)
+    least = np.min_scalar_type(int(key.max(initial=0)))  # narrow integers are sorted by radix
+    order = np.argsort(key.astype(least), kind="stable")
+    counts = np.bincount(key)
+    keys = np.flatnonzero(counts)
+    counts = counts[keys]
     room = -(-counts // BATCH) * BATCH
     within = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
     where = np.repeat(np.cumsum(room) - room, counts) + within
