@@ -17,6 +17,7 @@ from physgen.stats import (
     pairs,
     radial_profile,
     spherical_shell_volumes,
+    tiling,
     two_point_correlation,
 )
 
@@ -150,6 +151,16 @@ def test_tiles_of_a_small_box_take_the_nearest_image_of_each_pair():
     with by_tiles():
         counts = pair_counts(points, EDGES, box_size=16.0)
     np.testing.assert_array_equal(counts, brute_force(points, points, EDGES, np.full(3, 16.0)))
+
+
+def test_clouds_that_are_counted_in_parts_have_the_same_counts(monkeypatch):
+    clouds = np.random.default_rng(6).uniform(0, BOX, (3, 40, 3))
+    with by_tiles():
+        whole = pair_counts(clouds, EDGES, box_size=BOX)
+        monkeypatch.setattr(tiling, "_POINTS", 80)
+        np.testing.assert_array_equal(pair_counts(clouds, EDGES, box_size=BOX), whole)
+    for counts, cloud in zip(whole, clouds, strict=True):
+        np.testing.assert_array_equal(counts, brute_force(cloud, cloud, EDGES, BOX))
 
 
 def test_weighted_tiles_do_not_depend_on_the_order_of_the_points():

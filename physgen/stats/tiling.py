@@ -10,6 +10,8 @@ from physgen.stats.leaves import Leaves, Tiles, near_tiles, pack
 from physgen.stats.points import Box
 from physgen.stats.tiles import BATCH, CHUNK, LEAF, Quantity, tile_sums
 
+_POINTS = 2**18  # of several clouds at once: they stay in the cache
+
 
 @dataclass(frozen=True, eq=False)
 class _Batches:
@@ -35,6 +37,17 @@ def cumulative_sums(
 
     A row of `columns` that is NaN is no point. Without `other` a point pairs with itself, too.
     """
+    step = max(1, _POINTS // columns.shape[1])
+    parts = [slice(start, start + step) for start in range(0, len(columns), step)]
+    return np.concatenate(
+        [
+            _sums(columns[p], edges, box, quantity, scales, None if other is None else other[p])
+            for p in parts
+        ]
+    )
+
+
+def _sums(columns, edges, box, quantity: Quantity, scales, other):
     one = pack(columns, LEAF)
     two = None if other is None else pack(other, LEAF)
     sides = np.ones(3) if box is None else box
