@@ -1,10 +1,13 @@
 """Pair counts against brute force, and the symmetries that they must have."""
 
+from contextlib import contextmanager
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import KDTree
 
 from physgen import InputError
 from physgen.stats import (
@@ -14,6 +17,7 @@ from physgen.stats import (
     pairs,
     radial_profile,
     spherical_shell_volumes,
+    tiling,
     two_point_correlation,
 )
 
@@ -26,6 +30,14 @@ def squared_separations(one, two, box):
     if box is not None:
         delta = delta - box * np.round(delta / box)
     return (delta**2).sum(axis=-1)
+
+
+@contextmanager
+def by_tiles():
+    """Counts by compiled tiles, whatever the number of points."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs, "suits_tiles", lambda *_: True)
+        yield
 
 
 def brute_force(one, two, edges, box, products=None):
@@ -96,19 +108,92 @@ def test_counts_do_not_change_under_permutation_and_translation(points, seed):
     np.testing.assert_array_equal(pair_counts(moved, EDGES, box_size=BOX), counts)
 
 
-@pytest.mark.parametrize("box", [None, 30.0])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_many_points_are_counted_in_blocks_with_the_same_result(monkeypatch, box, weighted):
-    rng = np.random.default_rng(1)
-    points = rng.uniform(0, 30, (500, 3))
-    weights = rng.uniform(size=500) if weighted else None
-    whole = pair_counts(points, EDGES, box_size=box, weights=weights)
-    monkeypatch.setattr(pairs, "_BLOCKS_FROM", 0)
-    np.testing.assert_allclose(
-        pair_counts(points, EDGES, box_size=box, weights=weights),
-        whole,
-        rtol=1e-12 if weighted else 0,
-    )
+@given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.sampled_from(["box", "open", "lattice"]))
+@settings(max_examples=25)
+def test_tiles_equal_brute_force(seed, missing, kind):
+    """Compiled tiles on points, clumps and lattices; some rows are masked."""
+    rng = np.random.default_rng(seed)
+    points = np.concatenate([rng.uniform(0, BOX, (150, 3)), BOX / 3 + rng.normal(0, 0.5, (60, 3))])
+    if kind == "lattice":
+        points = np.floor(points * 2) / 2
+    mask = np.arange(210) >= missing
+    box = None if kind == "open" else BOX
+    kept = points[mask]
+    with by_tiles():
+        counts = pair_counts(points, EDGES, box_size=box, mask=mask)
+    np.testing.assert_array_equal(counts, brute_force(kept, kept, EDGES, box))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([None, BOX]))
+@settings(max_examples=8)
+def test_tiles_of_clouds_weights_and_others_equal_brute_force(seed, box):
+    rng = np.random.default_rng(seed)
+    edges = np.linspace(0.5, 8, 15)
+    one, two = rng.uniform(0, BOX, (2, 70, 3)), rng.uniform(0, BOX, (2, 40, 3))
+    w, u = rng.normal(size=(2, 70)), rng.uniform(size=(2, 40))
+    with by_tiles():
+        auto = pair_counts(one, edges, box_size=box, weights=w)
+        cross = pair_counts(one, edges, box_size=box, weights=w, other=two, other_weights=u)
+        plain = pair_counts(one, edges, box_size=box, other=two)
+    for i in range(2):
+        products = np.outer(w[i], w[i])
+        expected = brute_force(one[i], one[i], edges, box, products)
+        np.testing.assert_allclose(auto[i], expected, rtol=1e-12, atol=1e-11)
+        expected = brute_force(one[i], two[i], edges, box, np.outer(w[i], u[i]))
+        np.testing.assert_allclose(cross[i], expected, rtol=1e-12, atol=1e-11)
+        np.testing.assert_array_equal(plain[i], brute_force(one[i], two[i], edges, box))
+
+
+def test_tiles_of_a_small_box_take_the_nearest_image_of_each_pair():
+    """Leaves are wider than half the box there, and one image a leaf would lose pairs."""
+    rng = np.random.default_rng(4)
+    points = rng.uniform(0, 16, (20, 3))
+    with by_tiles():
+        counts = pair_counts(points, EDGES, box_size=16.0)
+    np.testing.assert_array_equal(counts, brute_force(points, points, EDGES, np.full(3, 16.0)))
+
+
+def test_clouds_that_are_counted_in_parts_have_the_same_counts(monkeypatch):
+    clouds = np.random.default_rng(6).uniform(0, BOX, (3, 40, 3))
+    with by_tiles():
+        whole = pair_counts(clouds, EDGES, box_size=BOX)
+        monkeypatch.setattr(tiling, "_POINTS", 80)
+        np.testing.assert_array_equal(pair_counts(clouds, EDGES, box_size=BOX), whole)
+    for counts, cloud in zip(whole, clouds, strict=True):
+        np.testing.assert_array_equal(counts, brute_force(cloud, cloud, EDGES, BOX))
+
+
+def test_weighted_tiles_do_not_depend_on_the_order_of_the_points():
+    rng = np.random.default_rng(7)
+    points, weights = rng.uniform(0, BOX, (210, 3)), rng.lognormal(size=210)
+    order = rng.permutation(210)
+    with by_tiles():
+        one = pair_counts(points, EDGES, box_size=BOX, weights=weights)
+        two = pair_counts(points[order], EDGES, box_size=BOX, weights=weights[order])
+    np.testing.assert_array_equal(one, two)
+
+
+def test_trees_and_tiles_agree_on_many_points():
+    """Above the size where tiles take over, with scipy's trees as reference."""
+    points = np.random.default_rng(1).uniform(0, 100, (20_000, 3))
+    edges = np.array([0.0, 1.0, 2.0, 4.0, 6.0])
+    assert pairs.suits_tiles(points[None], None, edges)
+    tree = KDTree(points, boxsize=100.0)
+    expected = tree.count_neighbors(tree, edges, cumulative=False)[1:]
+    np.testing.assert_array_equal(pair_counts(points, edges, box_size=100.0), expected)
+
+
+def test_clouds_are_counted_one_by_one_and_masked_rows_may_hold_anything():
+    rng = np.random.default_rng(2)
+    clouds, mask = rng.uniform(0, 16, (3, 30, 3)), rng.uniform(size=(3, 30)) < 0.7
+    clouds[~mask] = np.nan
+    counts = pair_counts(clouds, EDGES, box_size=16.0, mask=mask)
+    for i in range(3):
+        alone = pair_counts(clouds[i][mask[i]], EDGES, box_size=16.0)
+        np.testing.assert_array_equal(counts[i], alone)
+    xi = two_point_correlation(clouds, EDGES, box_size=16.0, mask=mask)
+    alone = two_point_correlation(clouds[2][mask[2]], EDGES, box_size=16.0)
+    np.testing.assert_allclose(xi[2], alone, rtol=1e-12)
 
 
 def test_counts_above_two_to_the_31():
@@ -164,7 +249,10 @@ INSIDE = np.full((3, 3), 0.5)
         (lambda: pair_counts(np.zeros((1, 3)), EDGES), "one galaxy"),
         (lambda: pair_counts(np.zeros((0, 3)), EDGES), "0 galaxies"),
         (lambda: pair_counts(np.zeros((4, 2)), EDGES), r"\(N, 3\)"),
-        (lambda: pair_counts(np.zeros((2, 4, 3)), EDGES), "over_clouds"),
+        (lambda: pair_counts(np.zeros((2, 4, 2)), EDGES), r"\(n, N, 3\)"),
+        (lambda: pair_counts(INSIDE, EDGES, mask=[1, 1, 1]), "mask must be boolean"),
+        (lambda: pair_counts(INSIDE, EDGES, other=INSIDE[None]), "clouds as positions"),
+        (lambda: pair_counts([INSIDE], EDGES, other=[INSIDE, INSIDE]), "must hold 1 clouds"),
         (lambda: pair_counts([["a"] * 3] * 2, EDGES), "dtype"),
         (lambda: pair_counts([[np.nan] * 3, [0] * 3], EDGES), "1 of 2 galaxies hold NaN"),
         (lambda: pair_counts([[-0.1, 0, 0], [0] * 3], [0, 1], box_size=2.0), "1 of 2 galaxies"),

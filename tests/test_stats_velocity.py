@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from physgen import InputError
-from physgen.stats import mean_relative_velocity, velocity
+from physgen.stats import mean_relative_velocity, pair_counts, pairwise_velocities, velocity
 
 EDGES = np.array([0.0, 1.0, 2.0, 3.5])
 
@@ -37,15 +37,31 @@ def test_equals_brute_force(seed, n, box, lattice):
 
 
 @pytest.mark.parametrize("box", [None, 7.0])
-def test_many_points_are_listed_in_blocks_with_the_same_result(monkeypatch, box):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_tiles_give_the_same_sums_as_all_pairs_at_once(monkeypatch, box, weighted):
     rng = np.random.default_rng(2)
-    points, motions = rng.uniform(0, 7, (300, 3)), rng.normal(size=(300, 3))
-    monkeypatch.setattr(velocity, "_BLOCK_SIZE", 37)
-    np.testing.assert_allclose(
-        mean_relative_velocity(points, motions, EDGES, box_size=box),
-        brute_force(points, motions, EDGES, box),
-        rtol=1e-9,
-    )
+    points, motions = rng.uniform(0, 7, (2, 100, 3)), rng.normal(100, 300, (2, 100, 3))
+    points[:, 1] = points[:, 0]  # a pair of coincident points
+    weights = rng.uniform(size=(2, 100)) if weighted else None
+    mask = rng.uniform(size=(2, 100)) < 0.9
+    expected = pairwise_velocities(points, motions, EDGES, box_size=box, weights=weights, mask=mask)
+    monkeypatch.setattr(velocity, "_DIRECT_TO", 0)
+    found = pairwise_velocities(points, motions, EDGES, box_size=box, weights=weights, mask=mask)
+    for one, two in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-10)
+    plain = brute_force(points[1][mask[1]], motions[1][mask[1]], EDGES, box)
+    if not weighted:
+        np.testing.assert_allclose(found.v12[1], plain, rtol=1e-9)
+
+
+def test_dispersion_of_random_motions():
+    """Of independent normal velocities of width s, u is normal of width sqrt(2) s."""
+    rng = np.random.default_rng(3)
+    points, motions = rng.uniform(0, 7, (400, 3)), rng.normal(0, 300, (400, 3))
+    counts, v12, sigma12 = pairwise_velocities(points, motions, [0, 3.5], box_size=7.0)
+    assert abs(v12[0]) < 20
+    assert sigma12[0] == pytest.approx(np.sqrt(2) * 300, rel=0.1)
+    assert counts.tolist() == pair_counts(points, [0, 3.5], box_size=7.0).tolist()
 
 
 def test_infall_is_negative_and_across_the_box_edge_too():
@@ -64,7 +80,7 @@ def test_empty_bins_and_coincident_points_are_nan():
     ("points", "motions", "words"),
     [
         (np.zeros((1, 3)), np.zeros((1, 3)), "one galaxy"),
-        (np.zeros((2, 3)), np.zeros((3, 3)), "one row for each"),
+        (np.zeros((2, 3)), np.zeros((3, 3)), "velocities must have shape"),
         (np.zeros((2, 3)), np.zeros((2, 2)), "velocities"),
         (np.zeros((2, 3)), np.full((2, 3), np.nan), "velocities must be finite"),
     ],

@@ -59,3 +59,35 @@ def poisson_knn_cdf(k: int, r: Numbers, density: float) -> Float[np.ndarray, " R
             f"r from {radii.min() if radii.size else radii}"
         )
     return gammainc(k, density * 4 / 3 * np.pi * radii**3)
+
+
+def knn_cdf(
+    positions: Numbers,
+    k: int | Sequence[int],
+    r: Numbers,
+    *,
+    box_size: Numbers | None = None,
+    queries: Numbers | None = None,
+) -> Float[np.ndarray, "K R"]:
+    """Fraction of queries whose k-th nearest point is within r, (len(k), len(r)).
+
+    From random `queries` these are the kNN-CDFs of Banerjee & Abel (2021), beside which
+    `poisson_knn_cdf` stands; without queries, from data to data. Arguments and errors as
+    `knn_distances`; InputError, too, for r that are not finite.
+    """
+    radii = np.asarray(r, dtype=np.float64)
+    if radii.ndim != 1 or not np.isfinite(radii).all():
+        raise InputError(f"r must be a list of finite radii, got shape {radii.shape}")
+    distances = np.sort(knn_distances(positions, k, box_size=box_size, queries=queries), axis=0)
+    below = [np.searchsorted(column, radii, side="right") for column in distances.T]
+    return np.stack(below) / len(distances)
+
+
+def void_probability(
+    positions: Numbers, r: Numbers, queries: Numbers, *, box_size: Numbers | None = None
+) -> Float[np.ndarray, " R"]:
+    """P_0(r), the fraction of spheres around `queries` that hold no point, (R,) (White 1979).
+
+    exp(-density 4 pi r^3 / 3) for a Poisson process. Arguments and errors as `knn_cdf`.
+    """
+    return 1.0 - knn_cdf(positions, 1, r, box_size=box_size, queries=queries)[0]

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
-from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import KDTree
+from jaxtyping import Bool, Float
+from numpy.typing import ArrayLike
 
 from physgen.errors import InputError
 
@@ -81,11 +80,20 @@ def as_rows(vectors: Numbers, name: str) -> Points:
 
 def as_weights(weights: Numbers, count: int, name: str) -> Float[np.ndarray, " N"]:
     """Checked finite float64 weights (N,), one for each point."""
-    checked = np.asarray(weights, dtype=np.float64)
-    if checked.shape != (count,):
+    return as_columns(weights, (count,), name)
+
+
+def as_columns(
+    values: Numbers, shape: tuple[int, ...], name: str, kept: Bool[np.ndarray, "..."] | None = None
+) -> Float[np.ndarray, "..."]:
+    """Checked finite float64 values of a given shape; where `kept` is False they are zero."""
+    checked = np.asarray(values, dtype=np.float64)
+    if checked.shape != shape:
         raise InputError(
-            f"{name} must have shape ({count},) to go with its points, got {checked.shape}"
+            f"{name} must have shape {shape} to go with its points, got {checked.shape}"
         )
+    if kept is not None:
+        checked = np.where(kept.reshape(kept.shape + (1,) * (checked.ndim - kept.ndim)), checked, 0)
     if not np.isfinite(checked).all():
         raise InputError(f"{name} must be finite, got NaN or infinity; remove those galaxies first")
     return checked
@@ -112,6 +120,44 @@ def as_edges(edges: Numbers, box: Box | None = None) -> Float[np.ndarray, " b1"]
     return checked
 
 
-def spatial_blocks(points: Points, box: Box | None, blocks: int) -> list[NDArray[np.intp]]:
-    """Indices of the points in `blocks` compact blocks of nearly equal size."""
-    return np.array_split(KDTree(points, boxsize=box).indices, blocks)
+def as_clouds(
+    positions: Numbers,
+    mask: Numbers | None,
+    box: Box | None,
+    *,
+    minimum: int = 1,
+    name: str = "positions",
+) -> Float[np.ndarray, "n N 3"]:
+    """Checked float64 points of several clouds (n, N, 3), or of one (N, 3) as a list of one.
+
+    Where `mask`, of the shape of the points without their last axis, is False, a row is NaN and
+    stands for no point. Raises InputError as `as_points`; `minimum` is of one cloud alone.
+    """
+    given = np.asarray(positions)
+    clouds = given if given.ndim == 3 else given[None]
+    kept = np.ones(clouds.shape[:2], bool)
+    if mask is not None:
+        kept = np.asarray(mask)
+        if kept.dtype != bool or kept.shape != given.shape[:-1]:
+            raise InputError(
+                f"mask must be boolean {given.shape[:-1]}, one for each of the {name}, got "
+                f"{kept.dtype} {kept.shape}"
+            )
+        kept = kept.reshape(clouds.shape[:2])
+    if given.ndim != 3 and mask is None:
+        return as_points(given, box, minimum=minimum, name=name)[None]
+    if clouds.shape[-1:] != (3,):
+        raise InputError(f"{name} must have shape (N, 3) or (n, N, 3), got {given.shape}")
+    result = np.full(clouds.shape, np.nan)
+    result[kept] = as_points(clouds[kept], box, minimum=minimum, name=name)
+    return result
+
+
+def as_levels(edges: Numbers) -> Float[np.ndarray, " b1"]:
+    """Checked float64 bin edges (b + 1,) of any sign: finite and strictly increasing."""
+    checked = np.asarray(edges, dtype=np.float64)
+    if checked.ndim != 1 or len(checked) < 2:
+        raise InputError(f"edges must be a list of at least 2 bin edges, got shape {checked.shape}")
+    if not np.isfinite(checked).all() or (np.diff(checked) <= 0).any():
+        raise InputError(f"edges must be finite and strictly increasing, got {checked.tolist()}")
+    return checked

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from physgen.errors import InputError
-from physgen.stats.pairs import spherical_shell_volumes
+from physgen.stats.correlation import spherical_shell_volumes
 from physgen.stats.points import Numbers, as_edges, as_rows
 
 

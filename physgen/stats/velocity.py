@@ -1,15 +1,83 @@
-"""How fast pairs approach: the mean relative velocity v12."""
+"""How fast pairs approach: pair counts, mean relative velocity and its dispersion in one pass."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from jaxtyping import Float
-from scipy.spatial import KDTree
+from jaxtyping import Float, Int
 
-from physgen.errors import InputError
-from physgen.stats.points import Numbers, as_box, as_edges, as_points, as_rows, spatial_blocks
+from physgen.stats.points import Numbers, as_box, as_clouds, as_columns, as_edges
+from physgen.stats.tiles import FIXED_POINT, PACKED
+from physgen.stats.tiling import cumulative_sums
 
-_BLOCK_SIZE = 1024  # points; a pair of blocks holds at most a million pairs
+_DIRECT_TO = 512  # points in a call; from here on the compiled tiles are faster
+
+
+class PairwiseVelocities(NamedTuple):
+    """Of the pairs in each bin: their number, and mean and spread of their radial velocities.
+
+    counts are ordered pairs (weights: sums of w_i w_j); v12 and sigma12, in the unit of the
+    velocities, are NaN in a bin without pairs.
+    """
+
+    counts: Int[np.ndarray, "*n b"] | Float[np.ndarray, "*n b"]
+    v12: Float[np.ndarray, "*n b"]
+    sigma12: Float[np.ndarray, "*n b"]
+
+
+def pairwise_velocities(
+    positions: Numbers,
+    velocities: Numbers,
+    edges: Numbers,
+    *,
+    box_size: Numbers | None = None,
+    weights: Numbers | None = None,
+    mask: Numbers | None = None,
+) -> PairwiseVelocities:
+    """Counts, v12(r) and sigma12(r) of the pairs with lo < separation <= hi, in one pass.
+
+    v12 = < u > and sigma12^2 = < u^2 > - v12^2 with u = (v_i - v_j) . r_hat_ij, r_hat from j to i,
+    so infall is negative (Peebles 1980, section 71; halotools' mean_radial_velocity_vs_r, and its
+    radial_pvd_vs_r). Peculiar velocities in, no Hubble flow added. With weights, means are over
+    w_i w_j. Pairs of coincident points, which have no direction, are left out, of the counts too.
+
+    Args:
+        positions: (N, 3), or n clouds (n, N, 3).
+        velocities: of the shape of the positions.
+        edges: (b + 1,), in the unit of the positions.
+        box_size, weights, mask: as for `pair_counts`.
+
+    Raises:
+        InputError: as `pair_counts`, and for velocities that are not finite or of another shape.
+    """
+    box = as_box(box_size)
+    radii = as_edges(edges, box)
+    several = np.ndim(positions) == 3
+    points = as_clouds(positions, mask, box, minimum=1 if several else 2)
+    kept = ~np.isnan(points[..., 0])
+    motions = as_columns(
+        velocities, np.shape(positions), "velocities", kept if several else kept[0]
+    ).reshape(points.shape)
+    mass = None
+    if weights is not None:
+        shape = np.shape(positions)[:-1]
+        mass = as_columns(weights, shape, "weights", kept.reshape(shape)).reshape(kept.shape)
+    if kept.size <= _DIRECT_TO:
+        ones = np.ones(kept.shape) if mass is None else mass
+        clouds = zip(points, motions, ones, kept, strict=True)
+        sums = np.stack([_direct(x[k], v[k], w[k], radii, box) for x, v, w, k in clouds])
+    else:
+        sums = _by_tiles(points, motions, mass, kept, radii, box)
+    counts, first, second = np.moveaxis(sums, 1, 0)
+    empty = counts == 0
+    safe = np.where(empty, 1.0, counts)
+    mean = np.where(empty, np.nan, first / safe)
+    spread = np.sqrt(np.maximum(second / safe - (first / safe) ** 2, 0.0))
+    spread = np.where(empty, np.nan, spread)
+    counts = counts if mass is not None else np.rint(counts).astype(np.int64)
+    result = counts, mean, spread
+    return PairwiseVelocities(*(result if several else (part[0] for part in result)))
 
 
 def mean_relative_velocity(
@@ -18,42 +86,37 @@ def mean_relative_velocity(
     edges: Numbers,
     *,
     box_size: Numbers | None = None,
-) -> Float[np.ndarray, " b"]:
-    """v12(r) = < (v_i - v_j) . r_hat_ij > over pairs with lo < separation <= hi, (b,).
+) -> Float[np.ndarray, "*n b"]:
+    """v12(r) alone, (b,) or (n, b); arguments and errors as `pairwise_velocities`."""
+    return pairwise_velocities(positions, velocities, edges, box_size=box_size).v12
 
-    r_hat_ij points from j to i, so infall is negative (Peebles 1980, section 71; halotools' sign).
-    In the unit of the velocities (km/s); peculiar velocities in, no Hubble flow added. NaN in a bin
-    without pairs. Pairs of coincident points, which have no direction, are left out. Memory is
-    bounded: pairs are listed block by block.
 
-    Raises InputError as `pair_counts`, and for velocities that are not finite or not (N, 3).
-    """
-    box = as_box(box_size)
-    radii = as_edges(edges, box)
-    points = as_points(positions, box, minimum=2)
-    motions = as_rows(velocities, "velocities")
-    if len(motions) != len(points):
-        raise InputError(
-            f"velocities must have one row for each of the {len(points)} positions, got "
-            f"{len(motions)}"
-        )
-    parts = spatial_blocks(points, box, -(-len(points) // _BLOCK_SIZE))
-    trees = [KDTree(points[part], boxsize=box) for part in parts]
-    bins, reach = len(radii) - 1, radii[-1] * (1 + 1e-12)
-    total, count = np.zeros(bins), np.zeros(bins, dtype=np.int64)
-    for a in range(len(parts)):
-        for b in range(a, len(parts)):
-            near = trees[a].sparse_distance_matrix(trees[b], reach, output_type="ndarray")
-            near = near[near["i"] < near["j"]] if a == b else near
-            i, j = parts[a][near["i"]], parts[b][near["j"]]
-            separation = points[i] - points[j]
-            if box is not None:
-                separation -= box * np.round(separation / box)
-            square = np.einsum("pc,pc->p", separation, separation)
-            where = np.searchsorted(radii**2, square, side="left") - 1
-            binned = (where >= 0) & (where < bins)
-            where, square, separation = where[binned], square[binned], separation[binned]
-            approach = np.einsum("pc,pc->p", (motions[i] - motions[j])[binned], separation)
-            total += np.bincount(where, weights=approach / np.sqrt(square), minlength=bins)
-            count += np.bincount(where, minlength=bins)
-    return np.divide(total, count, out=np.full(bins, np.nan), where=count > 0)
+def _by_tiles(points, motions, mass, kept, radii, box):
+    columns = [points, motions] + ([] if mass is None else [mass[..., None]])
+    speed = 2 * np.linalg.norm(motions - motions[kept].mean(axis=0), axis=2)[kept].max(initial=0)
+    speed = speed if speed > 0 else 1.0
+    if mass is None:
+        quantity, scales = "velocity", np.array([1.0, PACKED / speed, FIXED_POINT / speed**2])
+    else:
+        heaviest = np.abs(mass).max() ** 2 or 1.0
+        quantity = "weighted velocity"
+        scales = FIXED_POINT / (heaviest * speed ** np.arange(3))
+    sums = cumulative_sums(np.concatenate(columns, axis=2), radii, box, quantity, scales)
+    return np.diff(sums, axis=2).astype(np.float64) / scales[:, None]
+
+
+def _direct(points, motions, weights, radii, box):
+    """The three sums (3, b) from all pairs at once, for few points."""
+    delta = points[:, None] - points[None]
+    if box is not None:
+        delta -= box * np.round(delta / box)
+    square = np.sum(delta**2, axis=2)
+    where = np.searchsorted(radii**2, square.ravel(), side="left") - 1
+    chosen = (where >= 0) & (where < len(radii) - 1)
+    safe = np.sqrt(np.where(square > 0, square, 1.0))
+    speed = (np.sum(delta * (motions[:, None] - motions[None]), axis=2) / safe).ravel()[chosen]
+    products = np.outer(weights, weights).ravel()[chosen]
+    values = products, products * speed, products * speed**2
+    return np.stack(
+        [np.bincount(where[chosen], weights=v, minlength=len(radii) - 1) for v in values]
+    )
