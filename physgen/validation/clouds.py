@@ -7,6 +7,8 @@ arXiv:1202.6504), and any classifier takes it from there. The order of points, a
 or turning the box, change nothing.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
@@ -32,6 +34,7 @@ def c2st_clouds(
     box_size: float | None = None,
     neighbours: int = 8,
     classifier: Classifier = RandomForest(),
+    folds: int = 5,
     permutations: int = 999,
     strata: Strata | None = None,
     seed: int = 1,
@@ -66,14 +69,16 @@ def c2st_clouds(
     features = _mean_embeddings(described, np.random.default_rng(seed))
     n = len(sets[0].points)
     varies = features[:n].std(axis=0) > 0
-    return c2st(
+    found = c2st(
         features[:n, varies],
         features[n:, varies],
         classifier=classifier,
+        folds=folds,
         permutations=permutations,
         strata=strata,
         seed=seed,
     )
+    return replace(found, name="C2ST of points", note=f"{k} neighbours of each point.")
 
 
 class _Sets:

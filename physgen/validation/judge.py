@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from physgen.errors import InputError
 from physgen.validation.compare import compare, floor, rms_and_max
 from physgen.validation.groups import MINIMUM_BOXES, match_groups
+from physgen.validation.joint import JointTest, TwoSampleResult, joint_tests
 from physgen.validation.memorisation import Memorisation
 from physgen.validation.permutation import holm, labellings, permutation_test, two_sample_scores
 from physgen.validation.report import Report, StatisticResult
@@ -27,6 +28,8 @@ def validate(
     generated_parameters: ArrayLike,
     parameter_names: Sequence[str] = (),
     memorisation: Memorisation | None = None,
+    others: Sequence[TwoSampleResult] = (),
+    joint: bool = True,
     alpha: float = 0.05,
     tolerance: float = 1.0,
     minimum_boxes: int = MINIMUM_BOXES,
@@ -37,8 +40,10 @@ def validate(
 
     `real` and `generated` are the same statistics in the same bins, of n and m boxes. Boxes are
     compared with boxes of equal parameters (`match_groups`). Each statistic gets two permutation
-    tests with `draws` relabellings, of means and of scatter; Holm's correction over all tests keeps
-    the chance of any false alarm at `alpha`. Copying, where `memorisation` is given, is a question
+    tests with `draws` relabellings, of means and of scatter; all statistics together get the tests
+    of `joint_tests`, unless `joint` is False, and `others` are tests that were made elsewhere, of
+    the boxes themselves. Holm's correction over all tests keeps the chance of any false alarm at
+    `alpha`. Copying, where `memorisation` is given, is a question
     of its own, at the same level; a box that is the same as a training box needs no test. Copies, a
     mean that is off by `tolerance` of a single box's scatter or more, and a scatter that is off by
     a factor of two make the ensemble fake. `seed` fixes the relabellings and the floor's splits.
@@ -70,16 +75,26 @@ def validate(
     ]
     varied = [r.varies for r in results]
     p_values = [t.p_value for r in compress(results, varied) for t in (r.mean_test, r.spread_test)]
-    adjusted = iter(holm(p_values))
+    together = (
+        joint_tests(
+            real, generated, [r.tested for r in results], grouping.groups, draws=draws, rng=rng
+        )
+        if joint
+        else ()
+    )
+    together += tuple(map(JointTest.of, others))
+    adjusted = iter(holm([*p_values, *(test.p_value for test in together)]))
     results = [
         _with_findings(r, next(adjusted), next(adjusted), grouping.groups, names, alpha) if v else r
         for r, v in zip(results, varied, strict=True)
     ]
+    together = tuple(replace(test, p_adjusted=float(next(adjusted))) for test in together)
     copied = None
     if memorisation is not None and (memorisation.identical or memorisation.p_value < alpha):
         copied = _copied(memorisation)
     findings = [finding for result in results for finding in result.findings]
-    result = grade(findings, copied is not None, tolerance)
+    apart = tuple(test for test in together if test.p_adjusted < alpha)
+    result = grade(findings, copied is not None, tolerance, bool(apart))
     largest = max((r.max_z for r in results if np.isfinite(r.max_z)), default=0.0)
     boxes = (
         f"{sum(len(g.generated) for g in grouping.groups)} generated against "
@@ -98,12 +113,15 @@ def validate(
             boxes=boxes,
         ),
         tuple(results),
+        together,
         grouping.groups,
         grouping.pooled,
         names,
         memorisation,
         copied,
-        grouping.notes + _notes(results, memorisation, draws, len(p_values), alpha),
+        grouping.notes
+        + _notes(results, memorisation, draws, len(p_values) + len(together), alpha)
+        + tuple(f"{test.name}: {test.note}" for test in together if test.note),
         alpha,
         tolerance,
         draws,

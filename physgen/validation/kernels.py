@@ -55,24 +55,37 @@ def covariance_test(
     """Do real (n, p) and generated (m, p) scatter alike? The squared difference of covariances.
 
     |C_r - C_g|^2 (Frobenius; Schott 2007, without its correction of the bias) in coordinates in
-    which the covariance within the ensembles is one, so that no bin and no correlation weighs more
-    than another. The p-value is from `draws` exchanges of residuals about the ensembles' own means,
-    which is exact for large ensembles (Zhang & Boos 1992) and holds for any distribution, unlike
-    Box's M. Where n + m <= 2 p the covariance of the coordinates is shrunk; `note` says so.
+    which the covariance of both ensembles together is one, so that no bin and no correlation weighs
+    more than another. The p-value is from `draws` exchanges of the labels: it is exact for draws of
+    one distribution, whatever it is, unlike that of Box's M, and small rather for covariances than
+    for means, as each ensemble's own mean is taken off. Where n + m <= 2 p the covariance of the
+    coordinates is shrunk; `note` says so.
 
     Raises:
         InputError: for shapes that do not fit, fewer than 4 simulations, NaN, no scatter.
     """
     pooled = pool(real, generated, strata=strata)
-    residuals = pooled.values.copy()
-    for label in (pooled.is_real, ~pooled.is_real):
-        for stratum in np.unique(pooled.strata[label]):
-            rows = label & (pooled.strata == stratum)
-            residuals[rows] -= residuals[rows].mean(axis=0)
-    z, shrinkage = whiten(residuals)
-    weights = contrasts(pooled.labels(draws, np.random.default_rng(seed)), pooled.n, pooled.m)
-    scores = _quadratic(weights, (z @ z.T) ** 2)
+    z, shrinkage = whiten(pooled.values)
+    labels = pooled.labels(draws, np.random.default_rng(seed))
+    scores = _covariance_distances(z, labels, pooled.n, pooled.m)
     return pooled.result("covariance", scores, note=shrinkage_note(pooled, shrinkage))
+
+
+def _covariance_distances(
+    z: Float[np.ndarray, "N p"], labels: Float[np.ndarray, "B N"], n: int, m: int
+) -> Float[np.ndarray, " B"]:
+    """|sum_i w_i z_i z_i' - (a a' - b b')|^2 with the means a and b, for each labelling."""
+    weights = contrasts(labels, n, m)
+    a, b = labels @ z / n, (1 - labels) @ z / m
+    cross = (a @ z.T) ** 2 - (b @ z.T) ** 2
+    lengths = [np.sum(x * y, axis=1) ** 2 for x, y in ((a, a), (b, b), (a, b))]
+    return (
+        _quadratic(weights, (z @ z.T) ** 2)
+        - 2 * np.sum(weights * cross, axis=1)
+        + lengths[0]
+        + lengths[1]
+        - 2 * lengths[2]
+    )
 
 
 def _unbiased_mmd(
