@@ -68,7 +68,8 @@ def test_real_boxes_pass(held_out, train):
     ]  # fmt: skip
     assert report.p_value > 0.05
     assert [f.title for f in figures] == [
-        "Galaxies", "Galaxies in three dimensions", "Where the means differ", "Xi", "Pair separations", "Neighbour distances",
+        "Galaxies", "Galaxies in three dimensions", "Where the means differ", "Xi",
+        "Pair separations", "Neighbour distances",
         "V12", "Speeds", "Memorisation",
     ]  # fmt: skip
 

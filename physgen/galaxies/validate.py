@@ -40,9 +40,9 @@ def validate_catalogues(
     """Judge generated boxes against held-out ones, and look for copies of `train`.
 
     Boxes are compared by `summaries` at equal parameters, with permutation tests, and themselves by
-    a classifier of points (`c2st_clouds`), unless `joint` is False; see `physgen.validation.validate` for
-    `joint`, `alpha`, `tolerance`, `draws` and `seed`. `settings` are the
-    bins, by default `choose_settings(held_out)`.
+    a classifier of points (`c2st_clouds`), unless `joint` is False; see
+    `physgen.validation.validate` for it, `alpha`, `tolerance`, `draws` and `seed`. `settings` are
+    the bins, by default `choose_settings(held_out)`.
 
     Where the maker of `generated` models positions alone (`Catalogue.modelled`), the velocities and
     masses of the others are left aside.

@@ -1,6 +1,7 @@
 """The judge of anything that is an array: samples, curves, fields."""
 
 import zipfile
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ class Kind(Enum):
     SAMPLES = "samples"
     CURVES = "curves"
     FIELDS = "fields"
+
+
+_ONE = {Kind.SAMPLES: "a sample", Kind.CURVES: "a curve", Kind.FIELDS: "a field"}
 
 
 def validate_arrays(
@@ -96,6 +100,8 @@ def validate_arrays(
         draws=draws,
         seed=seed,
     )
+    row = f"A box is here one row of the files: {_ONE[kind]}."
+    report = replace(report, notes=(row, *report.notes))
     return report, [*_views(made, arrays, kind), *report_figures(report)]
 
 

@@ -11,7 +11,7 @@ from physgen.validation.two_sample import Pooled, Seed, Strata, contrasts, pool,
 _SIZES = 8
 _SUBSETS = 5  # drawn of each size
 _SMALLEST = 0.25  # of the ensembles, the smallest size
-_JITTER = 1e-10  # of the variances, so that singular covariances have a root
+_JITTER = 1e-10  # added to variances of order one, so that singular covariances have a root
 _CHUNK = 64
 
 
@@ -98,9 +98,7 @@ def _covariances(values, weights) -> Float[np.ndarray, "B p p"]:
 
 
 def _roots(covariances: Float[np.ndarray, "B p p"]) -> Float[np.ndarray, "B p p"]:
-    p = covariances.shape[-1]
-    jitter = _JITTER * (np.trace(covariances, axis1=1, axis2=2) / p + _JITTER)
-    return np.linalg.cholesky(covariances + jitter[:, None, None] * np.eye(p))
+    return np.linalg.cholesky(covariances + _JITTER * np.eye(covariances.shape[-1]))
 
 
 def _overlap(a, b) -> Float[np.ndarray, " B"]:

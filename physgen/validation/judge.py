@@ -17,6 +17,7 @@ from physgen.validation.report import Report, StatisticResult
 from physgen.validation.statistic import Statistic
 from physgen.validation.verdict import grade, headline, mean_findings, spread_findings
 
+_FEW = "Statistics are not tested together: there are too few boxes, or nothing varies."
 _SMALLEST_SHARE = 0.5  # of the boxes of a group must have a value for a bin to be tested
 
 
@@ -121,7 +122,8 @@ def validate(
         copied,
         grouping.notes
         + _notes(results, memorisation, draws, len(p_values) + len(together), alpha)
-        + tuple(f"{test.name}: {test.note}" for test in together if test.note),
+        + tuple(f"{test.name}: {test.note}" for test in together if test.note)
+        + ((_FEW,) if joint and not together else ()),
         alpha,
         tolerance,
         draws,
