@@ -108,15 +108,16 @@ def _real_or_fake(generated, held_out, groups, draws, seed):
 def _clouds(report: Report, generated: Catalogue, held_out: Catalogue) -> CloudView:
     (first,) = evenly_spaced(report, 1)
     group = report.groups[first]
-    clouds = [
+    real, fake = (
         catalogue.position[i][catalogue.mask[i]].astype(np.float64)
         for catalogue, i in ((held_out, group.real[0]), (generated, group.generated[0]))
-    ]
+    )
     title = group_title(report, first)
     return CloudView(
         "Galaxies in three dimensions",
         f"One held-out and one generated box{f' at {title}' if title else ''}.",
-        *clouds,
+        real,
+        fake,
     )
 
 

@@ -85,9 +85,8 @@ def validate_arrays(
     made = [_statistics(array, kind, box_size, edges) for array in arrays]
     memorisation = None
     if train is not None:
-        memorisation = memorisation_test(
-            *(np.concatenate([s.values for s in statistics], axis=1) for statistics in made)
-        )
+        rows = [np.concatenate([s.values for s in statistics], axis=1) for statistics in made]
+        memorisation = memorisation_test(rows[0], rows[1], rows[2])
     nothing = [np.zeros((len(array), 0)) for array in arrays[:2]]
     report = validate(
         made[1],

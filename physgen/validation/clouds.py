@@ -121,7 +121,7 @@ def _surroundings(points, velocities, k, box_size) -> Float[np.ndarray, "N f"]:
             f"expected points in [0, {box_size:g}), got some outside; wrap them by % box_size"
         )
     distance, which = KDTree(points, boxsize=box_size).query(points, k=k + 1)
-    distance, which = distance[:, 1:], which[:, 1:]
+    distance, which = np.asarray(distance)[:, 1:], np.asarray(which)[:, 1:]
     found = [np.log(np.maximum(distance, 1e-6 * distance.max()))]
     if velocities is not None:
         apart = points[which] - points[:, None]

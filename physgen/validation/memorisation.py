@@ -25,8 +25,8 @@ class Memorisation:
     further (underfitting); p_rank is its one-sided p-value. `copies` counts the generated samples
     nearer than the nearest held-out one, of those that were `compared`; p_copies is the chance of
     so many were both alike. p_value is of the smaller of the two, from permutations. nearest (m,)
-    is the index of the nearest training sample. `identical` counts the generated, `leaked` the held-out samples that
-    are training samples themselves, up to rounding.
+    is the index of the nearest training sample. `identical` counts the generated, `leaked` the
+    held-out samples that are training samples themselves, up to rounding.
     """
 
     generated_distance: Float[np.ndarray, " m"]
