@@ -17,7 +17,8 @@ from physgen.validation.means import hotelling
 from physgen.validation.statistic import Statistic
 from physgen.validation.two_sample import Strata
 
-_MINIMUM = 8  # simulations of either kind
+MOST = 2000  # boxes of either kind: kernels need all pairs of them
+_MINIMUM = 8
 _FOREST = RandomForest(trees=50)
 _FOLDS = 2
 _FRECHET_DRAWS = 199  # each of them takes the roots of two covariances
@@ -70,7 +71,8 @@ def joint_tests(
 
     Of the `tested` bins of all statistics, as differences from the mean of their group, real and
     generated boxes together; a box without a value counts as that mean. Labels are exchanged at
-    equal parameters only. None where there are fewer than 8 boxes, or nothing varies.
+    equal parameters only. Of more than 2000 boxes as many are drawn at random. No test where there
+    are fewer than 8 boxes, or nothing varies.
     """
     values = [
         _residuals(r.values[:, bins], g.values[:, bins], groups)
@@ -81,8 +83,10 @@ def joint_tests(
     varies = both.std(axis=0) > 0
     if min(len(a), len(b)) < _MINIMUM or not varies.any():
         return ()
-    a, b = a[:, varies], b[:, varies]
     strata = box_strata(groups)
+    chosen = [rng.permutation(len(rows))[:MOST] for rows in (a, b)]
+    a, b = (rows[some][:, varies] for rows, some in zip((a, b), chosen, strict=True))
+    strata = (np.asarray(strata[0])[chosen[0]], np.asarray(strata[1])[chosen[1]])
     seed = int(rng.integers(2**31))
     several = len(np.unique(np.concatenate([np.asarray(s) for s in strata]))) > 1
     shared = {"strata": strata, "draws": draws, "seed": seed}

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from physgen.errors import InputError
 from physgen.validation.compare import compare, floor, rms_and_max
 from physgen.validation.groups import MINIMUM_BOXES, match_groups
-from physgen.validation.joint import JointTest, TwoSampleResult, joint_tests
+from physgen.validation.joint import MOST, JointTest, TwoSampleResult, joint_tests
 from physgen.validation.memorisation import Memorisation
 from physgen.validation.permutation import holm, labellings, permutation_test, two_sample_scores
 from physgen.validation.report import Report, StatisticResult
@@ -18,6 +18,7 @@ from physgen.validation.statistic import Statistic
 from physgen.validation.verdict import grade, headline, mean_findings, spread_findings
 
 _FEW = "Statistics are not tested together: there are too few boxes, or nothing varies."
+_MANY = f"Statistics are tested together for {MOST} boxes of either kind, drawn at random."
 _SMALLEST_SHARE = 0.5  # of the boxes of a group must have a value for a bin to be tested
 
 
@@ -123,11 +124,16 @@ def validate(
         grouping.notes
         + _notes(results, memorisation, draws, len(p_values) + len(together), alpha)
         + tuple(f"{test.name}: {test.note}" for test in together if test.note)
-        + ((_FEW,) if joint and not together else ()),
+        + ((_FEW,) if joint and not together else ())
+        + ((_MANY,) if joint and max(map(_size, (real, generated))) > MOST else ()),
         alpha,
         tolerance,
         draws,
     )
+
+
+def _size(statistics):
+    return len(statistics[0].values)
 
 
 def _check(real, generated, n, m):
