@@ -44,11 +44,10 @@ def validate(
     compared with boxes of equal parameters (`match_groups`). Each statistic gets two permutation
     tests with `draws` relabellings, of means and of scatter; all statistics together get the tests
     of `joint_tests`, unless `joint` is False, and `others` are tests that were made elsewhere, of
-    the boxes themselves. Holm's correction over all tests keeps the chance of any false alarm at
-    `alpha`. Copying, where `memorisation` is given, is a question
-    of its own, at the same level; a box that is the same as a training box needs no test. Copies, a
-    mean that is off by `tolerance` of a single box's scatter or more, and a scatter that is off by
-    a factor of two make the ensemble fake. `seed` fixes the relabellings and the floor's splits.
+    the boxes themselves. Holm's correction over all tests, that of `memorisation` among them, keeps
+    the chance of any false alarm at `alpha`; a box that is the same as a training box needs no
+    test. Copies, a mean that is off by `tolerance` of a single box's scatter or more, and a scatter
+    that is off by a factor of two make the ensemble fake. `seed` fixes the relabellings and the floor's splits.
 
     Raises InputError for statistics or parameters that do not fit each other, and fewer than two
     boxes.
@@ -85,15 +84,20 @@ def validate(
         else ()
     )
     together += tuple(map(JointTest.of, others))
-    adjusted = iter(holm([*p_values, *(test.p_value for test in together)]))
+    p_values += [test.p_value for test in together]
+    if memorisation is not None:
+        p_values.append(memorisation.p_value)
+    adjusted = iter(holm(p_values))
     results = [
         _with_findings(r, next(adjusted), next(adjusted), grouping.groups, names, alpha) if v else r
         for r, v in zip(results, varied, strict=True)
     ]
     together = tuple(replace(test, p_adjusted=float(next(adjusted))) for test in together)
     copied = None
-    if memorisation is not None and (memorisation.identical or memorisation.p_value < alpha):
-        copied = _copied(memorisation)
+    if memorisation is not None:
+        memorisation = replace(memorisation, p_adjusted=float(next(adjusted)))
+        if memorisation.identical or memorisation.p_adjusted < alpha:
+            copied = _copied(memorisation)
     findings = [finding for result in results for finding in result.findings]
     apart = tuple(test for test in together if test.p_adjusted < alpha)
     result = grade(findings, copied is not None, tolerance, bool(apart))
@@ -122,7 +126,7 @@ def validate(
         memorisation,
         copied,
         grouping.notes
-        + _notes(results, memorisation, draws, len(p_values) + len(together), alpha)
+        + _notes(results, memorisation, draws, len(p_values), alpha)
         + tuple(f"{test.name}: {test.note}" for test in together if test.note)
         + ((_FEW,) if joint and not together else ())
         + ((_MANY,) if joint and max(map(_size, (real, generated))) > MOST else ()),

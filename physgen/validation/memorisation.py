@@ -24,7 +24,8 @@ class Memorisation:
     samples are nearer to the training set than held-out ones (copying), positive where they are
     further (underfitting); p_rank is its one-sided p-value. `copies` counts the generated samples
     nearer than the nearest held-out one, of those that were `compared`; p_copies is the chance of
-    so many were both alike. p_value is of the smaller of the two, from permutations. nearest (m,)
+    so many were both alike. p_value is of the smaller of the two, from permutations,
+    p_adjusted Holm's, NaN where it is alone. nearest (m,)
     is the index of the nearest training sample. `identical` counts the generated, `leaked` the
     held-out samples that are training samples themselves, up to rounding.
     """
@@ -40,6 +41,7 @@ class Memorisation:
     p_value: float
     identical: int
     leaked: int
+    p_adjusted: float = np.nan
 
 
 def memorisation_test(
@@ -48,7 +50,7 @@ def memorisation_test(
     train: ArrayLike,
     groups: tuple[Group, ...] | None = None,
     *,
-    draws: int = 999,
+    draws: int = 9999,
     seed: int | np.random.Generator = 0,
 ) -> Memorisation:
     """Test whether generated samples are nearer to the training samples than held-out ones are.

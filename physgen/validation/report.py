@@ -77,14 +77,14 @@ class Report:
 
     @property
     def p_value(self) -> float:
-        """The smallest p-value: of all tests together (Holm) or of copying, 0 for found copies.
+        """The smallest p-value of all tests, corrected (Holm); 0 for copies that were found.
 
         1 where nothing could be tested.
         """
         found = [t.p_adjusted for r in self.statistics for t in (r.mean_test, r.spread_test)]
         found += [test.p_adjusted for test in self.joint]
         if self.memorisation is not None:
-            found.append(0.0 if self.memorisation.identical else self.memorisation.p_value)
+            found.append(0.0 if self.memorisation.identical else self.memorisation.p_adjusted)
         return min((p for p in found if not np.isnan(p)), default=1.0)
 
     @property
@@ -145,6 +145,7 @@ class Report:
                     "mann_whitney_z": self.memorisation.z,
                     "p_rank": self.memorisation.p_rank,
                     "p": self.memorisation.p_value,
+                    "p_holm": self.memorisation.p_adjusted,
                     "identical": self.memorisation.identical,
                     "held_out_boxes_in_training_set": self.memorisation.leaked,
                     "nearest_training_box": self.memorisation.nearest,
