@@ -47,7 +47,8 @@ def validate(
     the boxes themselves. Holm's correction over all tests, that of `memorisation` among them, keeps
     the chance of any false alarm at `alpha`; a box that is the same as a training box needs no
     test. Copies, a mean that is off by `tolerance` of a single box's scatter or more, and a scatter
-    that is off by a factor of two make the ensemble fake. `seed` fixes the relabellings and the floor's splits.
+    that is off by a factor of two make the ensemble fake. `seed` fixes the relabellings and the
+    floor's splits.
 
     Raises InputError for statistics or parameters that do not fit each other, and fewer than two
     boxes.

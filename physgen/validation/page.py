@@ -113,8 +113,8 @@ def _memorisation(report):
         f"<h2>Memorisation</h2><p>{found.copies} of {found.compared} generated "
         f"boxes are nearer to a training box than any held-out box is (p = {found.p_copies:.3f}). "
         f"Mann-Whitney z of the distances: {found.z:.2f} (negative: nearer than held-out boxes; "
-        f"p = {found.p_rank:.3f}). Both together: p = {found.p_value:.4f}, corrected for the number "
-        f"of tests {found.p_adjusted:.4f}. {found.identical} are "
+        f"p = {found.p_rank:.3f}). Both together: p = {found.p_value:.4f}, corrected for the "
+        f"number of tests {found.p_adjusted:.4f}. {found.identical} are "
         "the same as a training box. Moved, mirrored, rotated and reordered copies count as "
         "copies.</p>"
     )
