@@ -22,7 +22,7 @@ from physgen.inference.likelihood import Likelihood, fit_likelihood
 from physgen.inference.posterior import Posterior
 from physgen.inference.tasks import BENCHMARK
 from physgen.train import Silent
-from physgen.validation.c2st import NeuralNetwork, RandomForest, c2st
+from physgen.validation.classifier import NeuralNetwork, RandomForest, c2st
 
 SIMULATIONS = 10_000
 
@@ -70,8 +70,12 @@ def main() -> None:
                 "pareto_k": weighted.pareto_k,
                 "effective_sample_size": weighted.effective_sample_size,
                 "different": len(np.unique(drawn, axis=0)),
-                "c2st": c2st(case.reference, drawn, classifier=NeuralNetwork()).mean,
-                "c2st_random_forest": c2st(case.reference, drawn, classifier=RandomForest()).mean,
+                "c2st": c2st(
+                    case.reference, drawn, classifier=NeuralNetwork(), permutations=0
+                ).mean,
+                "c2st_random_forest": c2st(
+                    case.reference, drawn, classifier=RandomForest(), permutations=0
+                ).mean,
             }
             append(table, row)
 

@@ -21,7 +21,7 @@ from physgen.inference.sequential import SNLE, TSNPE, infer_sequentially
 from physgen.inference.simulators import JaxSimulator
 from physgen.inference.tasks import BENCHMARK, Task
 from physgen.train import Silent
-from physgen.validation.c2st import NeuralNetwork, RandomForest, c2st
+from physgen.validation.classifier import NeuralNetwork, RandomForest, c2st
 
 METHODS = {"TSNPE": TSNPE, "SNLE": SNLE}
 
@@ -79,8 +79,10 @@ def measure(options: argparse.Namespace, task: Task, store: Path) -> dict[str, f
     drawn = np.asarray(result.posterior.sample(key, len(case.reference), case.x))
     seconds = time.monotonic() - started
     return {
-        "c2st": c2st(case.reference, drawn, classifier=NeuralNetwork()).mean,
-        "c2st_random_forest": c2st(case.reference, drawn, classifier=RandomForest()).mean,
+        "c2st": c2st(case.reference, drawn, classifier=NeuralNetwork(), permutations=0).mean,
+        "c2st_random_forest": c2st(
+            case.reference, drawn, classifier=RandomForest(), permutations=0
+        ).mean,
         "seconds": round(seconds, 1),
     }
 

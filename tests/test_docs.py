@@ -8,6 +8,7 @@ import pytest
 PAGES = [
     "tutorial-galaxies.md",
     "catalogues.md",
+    "reports.md",
     "tutorial-inference.md",
     "simulators.md",
     "tutorial-spins.md",

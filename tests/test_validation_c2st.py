@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold, cross_val_score
 from sklearn.neural_network import MLPClassifier
 
 from physgen import InputError
-from physgen.validation.c2st import NeuralNetwork, RandomForest, c2st
+from physgen.validation.classifier import NeuralNetwork, RandomForest, c2st
 
 FOREST = RandomForest(trees=20)
 

@@ -1,6 +1,7 @@
 """The galaxies' judge: real boxes pass, and what is known to be wrong is named."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import numpy as np
@@ -13,6 +14,7 @@ from physgen.galaxies.validate import validate_catalogues
 from physgen.validation import Grade
 
 BOX = 100.0
+statistics_alone = partial(validate_catalogues, joint=False)
 RICHNESS = np.array([[4.0], [12.0]])
 
 
@@ -60,22 +62,28 @@ def test_real_boxes_pass(held_out, train):
     for result in report.statistics:
         if not np.isnan(result.rms_z):
             assert result.rms_z < 2 * result.noise_z
+    assert [test.name for test in report.joint] == [
+        "Hotelling", "covariance", "C2ST", "PQMass", "KPD", "Frechet", "Wasserstein",
+        "C2ST of points",
+    ]  # fmt: skip
+    assert report.p_value > 0.05
     assert [f.title for f in figures] == [
-        "Galaxies", "Where the means differ", "Xi", "Pair separations", "Neighbour distances",
+        "Galaxies", "Galaxies in three dimensions", "Where the means differ", "Xi",
+        "Pair separations", "Neighbour distances",
         "V12", "Speeds", "Memorisation",
     ]  # fmt: skip
 
 
 def test_poisson_points_are_fake(held_out):
     points = np.random.default_rng(3).uniform(0, BOX, held_out.position.shape)
-    report, _ = validate_catalogues(replace(held_out, position=points), held_out)
+    report, _ = statistics_alone(replace(held_out, position=points), held_out)
     assert report.grade is Grade.FAKE
     assert any(text.startswith("xi too low at 2-") for text in report.findings)
     assert any(text.startswith("neighbour distances too high at k=1") for text in report.findings)
 
 
 def test_smoothed_positions_are_fake_at_small_scales_only(held_out):
-    report, _ = validate_catalogues(jittered(clustered(4), 3.0), held_out)
+    report, _ = statistics_alone(jittered(clustered(4), 3.0), held_out)
     assert report.grade is Grade.FAKE
     low = next(text for text in report.findings if text.startswith("xi too low"))
     assert low.startswith("xi too low at 2-")
@@ -83,7 +91,7 @@ def test_smoothed_positions_are_fake_at_small_scales_only(held_out):
 
 def test_wrong_parameters_are_noticed(held_out):
     wrong = replace(clustered(5, sets=1.5 * RICHNESS), parameters=held_out.parameters)
-    report, _ = validate_catalogues(wrong, held_out)
+    report, _ = statistics_alone(wrong, held_out)
     assert not report.passed
     assert any(text.startswith("xi too high") for text in report.findings)
 
@@ -92,7 +100,7 @@ def test_shuffled_velocities_are_fake_in_v12_alone(held_out):
     honest = clustered(6)
     order = np.random.default_rng(0).permuted(np.tile(np.arange(64), (80, 1)), axis=1)
     shuffled = np.take_along_axis(honest.velocity, order[..., None], axis=1)
-    report, _ = validate_catalogues(replace(honest, velocity=shuffled), held_out)
+    report, _ = statistics_alone(replace(honest, velocity=shuffled), held_out)
     assert report.grade is Grade.FAKE
     assert all("v12" in text for text in report.findings), report.findings
 
@@ -103,7 +111,7 @@ def test_a_copied_training_set_is_fake_however_it_is_moved(held_out, train):
     copies = train.select(rows)
     moved = (copies.position[..., [1, 2, 0]] * [1, -1, 1] + rng.uniform(0, BOX, (80, 1, 3))) % BOX
     copies = replace(copies, position=moved[:, rng.permutation(64)], velocity=None)
-    report, figures = validate_catalogues(copies, replace(held_out, velocity=None), train)
+    report, figures = statistics_alone(copies, replace(held_out, velocity=None), train)
     assert report.grade is Grade.FAKE and "repeats training boxes" in report.headline
     assert report.findings[0].startswith("copies: 80 of 80")
     np.testing.assert_array_equal(report.memorisation.nearest, rows)
@@ -114,7 +122,7 @@ def test_one_moved_copy_is_found(held_out, train):
     mixed = clustered(7).position
     mixed[5] = (train.position[7] + 33.3) % BOX
     mixed = replace(held_out, position=mixed.astype(np.float32) % np.float32(BOX), velocity=None)
-    report, _ = validate_catalogues(mixed, replace(held_out, velocity=None), train)
+    report, _ = statistics_alone(mixed, replace(held_out, velocity=None), train)
     assert report.grade is Grade.FAKE and "repeats training boxes" in report.headline
     assert report.memorisation.identical == 1 and report.memorisation.nearest[5] == 7
 
@@ -124,7 +132,7 @@ def test_a_twentieth_of_blurred_copies_is_nearest(held_out, train):
     rows = np.array([0, 1, 40, 41])
     mixed[rows] = train.position[np.array([3, 4, 160, 161])]
     mixed = jittered(replace(held_out, position=mixed), 0.1)
-    report, _ = validate_catalogues(mixed, held_out, train)
+    report, _ = statistics_alone(mixed, held_out, train)
     assert report.memorisation.copies >= 4
     distance = report.memorisation.generated_distance
     assert distance[rows].max() < np.delete(distance, rows).min()
@@ -138,8 +146,8 @@ def test_simulated_boxes_at_another_sigma_8_are_noticed():
     held_out = simulate(jax.random.key(0), parameters, settings)
     honest = simulate(jax.random.key(1), parameters, settings)
     wrong = simulate(jax.random.key(1), parameters + shift, settings)
-    assert validate_catalogues(honest, held_out)[0].grade is not Grade.FAKE
-    report, _ = validate_catalogues(replace(wrong, parameters=parameters), held_out)
+    assert statistics_alone(honest, held_out)[0].grade is not Grade.FAKE
+    report, _ = statistics_alone(replace(wrong, parameters=parameters), held_out)
     assert not report.passed
     assert any(text.startswith("log masses too high") for text in report.findings)
 
@@ -151,10 +159,10 @@ def test_real_satellites_of_one_simulation_are_not_fake(shared_data):
     clouds = Catalogue(features[..., :3], mask=mask, velocity=features[..., 3:6])
     order = np.random.default_rng(0).permutation(len(clouds))
     one, two = clouds.select(order[:100]), clouds.select(order[100:])
-    report, _ = validate_catalogues(one, two)
+    report, _ = statistics_alone(one, two)
     assert report.grade is not Grade.FAKE, report.verdict
     assert {"radial profile", "pair separations"} <= {r.statistic.name for r in report.statistics}
-    report, _ = validate_catalogues(replace(one, position=2 * one.position), two)
+    report, _ = statistics_alone(replace(one, position=2 * one.position), two)
     assert report.grade is Grade.FAKE
     assert any(text.startswith("radial profile too low") for text in report.findings)
 
@@ -162,7 +170,7 @@ def test_real_satellites_of_one_simulation_are_not_fake(shared_data):
 def test_boxes_with_parameters_of_their_own_are_pooled():
     rng = np.random.default_rng(0)
     sets = rng.uniform(4, 12, (30, 1))
-    report, _ = validate_catalogues(
+    report, _ = statistics_alone(
         clustered(1, n=1, sets=sets), clustered(2, n=1, sets=sets), clustered(3, n=1, sets=sets)
     )
     assert report.pooled and report.grade is not Grade.FAKE
@@ -184,10 +192,10 @@ def test_boxes_with_parameters_of_their_own_are_pooled():
 )
 def test_catalogues_that_cannot_be_compared_are_told_in_one_line(held_out, change, words):
     with pytest.raises(InputError, match=words) as error:
-        validate_catalogues(replace(held_out, **change), held_out)
+        statistics_alone(replace(held_out, **change), held_out)
     assert "\n" not in str(error.value)
 
 
 def test_training_boxes_must_be_of_the_same_space(held_out, train):
     with pytest.raises(InputError, match="training boxes must have one size"):
-        validate_catalogues(held_out, held_out, replace(train, box_size=None))
+        statistics_alone(held_out, held_out, replace(train, box_size=None))

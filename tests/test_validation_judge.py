@@ -31,7 +31,7 @@ def judge(real, generated, **settings):
         real_parameters=np.repeat(SETS, n, axis=0),
         generated_parameters=np.repeat(SETS, m, axis=0),
         parameter_names=NAMES,
-        **settings,
+        **({"joint": False} | settings),
     )
 
 
@@ -114,7 +114,7 @@ def test_a_statistic_that_never_varies_is_noted_and_not_counted_as_a_test():
     counts = Statistic("galaxies", "galaxies", "", "", "", np.full((40, 1), 64.0), bin_names=("",))
     both = [counts, curve(ensemble(rng, 20))], [counts, curve(ensemble(rng, 20))]
     zeros = np.zeros((40, 0))
-    report = validate(*both, real_parameters=zeros, generated_parameters=zeros)
+    report = validate(*both, real_parameters=zeros, generated_parameters=zeros, joint=False)
     assert report.passed and any("galaxies is the same in all boxes" in n for n in report.notes)
     xi = report.statistics[1]
     assert xi.mean_test.p_adjusted <= 2 * xi.mean_test.p_value
@@ -188,4 +188,5 @@ def test_bad_input_is_told_in_one_line(call, words):
 
 def judge_statistics(real, generated, boxes=20, **settings):
     zeros = np.zeros((boxes, 0))
-    return validate(real, generated, real_parameters=zeros, generated_parameters=zeros, **settings)
+    zeros_ = {"real_parameters": zeros, "generated_parameters": zeros}
+    return validate(real, generated, **zeros_, **({"joint": False} | settings))

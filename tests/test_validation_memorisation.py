@@ -22,7 +22,7 @@ def test_honest_samples_are_accused_at_most_at_the_level():
             np.random.default_rng(seed).normal(size=(80, 4))[part]
             for part in (slice(0, 15), slice(15, 35), slice(35, 80))
         )
-        found = memorisation_test(generated, held_out, train)
+        found = memorisation_test(generated, held_out, train, draws=99)
         accused += found.p_value <= 0.05 or found.identical > 0
     assert accused <= scipy_stats.binom.ppf(0.999, trials, 0.05)
 

@@ -1,4 +1,4 @@
-"""Commands on catalogues: simulate, validate, stats, info."""
+"""Commands on catalogues: simulate, stats, info."""
 
 import argparse
 from pathlib import Path
@@ -24,21 +24,6 @@ def add_commands(commands, galaxies) -> None:
     add_output(parser, "the catalogue, HDF5")
     add_json(parser)
     parser.set_defaults(run=simulate)
-
-    parser = galaxies.add_parser("validate", help="judge generated galaxies against held-out ones")
-    parser.add_argument("generated", type=Path, help="a catalogue")
-    parser.add_argument("--against", type=Path, required=True, help="held-out catalogue")
-    parser.add_argument("--train", type=Path, help="training catalogue, to look for copies")
-    parser.add_argument(
-        "--features",
-        choices=("all", "position"),
-        help="what to judge; position leaves velocities and masses aside",
-    )
-    parser.add_argument("--box", type=float, help="side of the periodic box, if a file lacks it")
-    add_seed(parser)
-    add_output(parser, "folder for report.html and summary.json", required=False)
-    add_json(parser)
-    parser.set_defaults(run=validate)
 
     parser = commands.add_parser("stats", help="summary statistics of a catalogue")
     parser.add_argument("catalogue", type=Path, help="HDF5, NPZ, CSV or FITS")
@@ -106,30 +91,6 @@ def simulate(options: argparse.Namespace) -> None:
         },
         f"{options.n} boxes of {options.points} galaxies in {seconds:.0f} s -> {options.out}",
     )
-
-
-def validate(options: argparse.Namespace) -> None:
-    """physgen galaxies validate."""
-    from physgen.galaxies.catalogue import read_catalogue
-    from physgen.galaxies.validate import validate_catalogues
-    from physgen.validation import write_report
-    from physgen.validation.folder import require_free
-
-    if options.out is not None:
-        require_free(options.out, options.force)
-    generated, held_out, train = (
-        None if path is None else read_catalogue(path, box_size=options.box)
-        for path in (options.generated, options.against, options.train)
-    )
-    assert generated is not None and held_out is not None
-    if options.features == "position":
-        generated, held_out = generated.positions_only(), held_out.positions_only()
-    report, figures = validate_catalogues(generated, held_out, train, seed=options.seed)
-    text = "\n".join([report.headline, *(f"- {finding}" for finding in report.findings)])
-    if options.out is not None:
-        write_report(options.out, report, figures, overwrite=options.force)
-        text += f"\n-> {options.out / 'report.html'}"
-    tell(options, report.to_dict(), text)
 
 
 def stats(options: argparse.Namespace) -> None:

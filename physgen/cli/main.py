@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import physgen
-from physgen.cli import catalogues, emulate, infer, maps, quickstart, spins
+from physgen.cli import catalogues, emulate, infer, maps, quickstart, spins, validate
 from physgen.errors import InputError
 
 INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is 0, 2 for bad input, 130 after Ctrl-C."""
+    """Run one command; the exit status is 0, 1 for a verdict that was not to be, 2 for bad input,
+    130 after Ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:2] == ["infer", "benchmark"]:  # where the other `infer` has the name of a file
         given[:2] = ["infer-benchmark"]
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         "galaxies", help="simulate, learn, generate and judge galaxy catalogues"
     ).add_subparsers(required=True, metavar="COMMAND")
     catalogues.add_commands(commands, galaxies)
+    validate.add_commands(commands, galaxies)
     emulate.add_commands(galaxies)
     maps.add_commands(galaxies)
     infer.add_commands(commands)

@@ -6,9 +6,21 @@ from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
 from physgen.galaxies.summaries import SummarySettings, choose_settings, fingerprints, summaries
 from physgen.plots import CaptionedFigure, slices
-from physgen.validation import Report, match_groups, memorisation_test, validate
+from physgen.validation import (
+    RandomForest,
+    Report,
+    c2st_clouds,
+    match_groups,
+    memorisation_test,
+    validate,
+)
+from physgen.validation.clouds_view import CloudView
 from physgen.validation.figures import evenly_spaced, group_title, report_figures
+from physgen.validation.joint import box_strata
+from physgen.validation.page import Shown
 
+_FOREST = RandomForest(trees=50)
+_CLASSIFIED = 8  # boxes of either kind from which a classifier is trained
 _PANELS = 3  # parameter sets of which boxes are shown
 _SHOWN = 400  # galaxies that a slice should hold, if the box has as many
 
@@ -19,16 +31,18 @@ def validate_catalogues(
     train: Catalogue | None = None,
     *,
     settings: SummarySettings | None = None,
+    joint: bool = True,
     alpha: float = 0.05,
     tolerance: float = 1.0,
     draws: int = 999,
     seed: int | np.random.Generator = 0,
-) -> tuple[Report, list[CaptionedFigure]]:
+) -> tuple[Report, list[Shown]]:
     """Judge generated boxes against held-out ones, and look for copies of `train`.
 
-    Boxes are compared by `summaries` at equal parameters, with permutation tests; see
-    `physgen.validation.validate` for `alpha`, `tolerance`, `draws` and `seed`. `settings` are the
-    bins, by default `choose_settings(held_out)`.
+    Boxes are compared by `summaries` at equal parameters, with permutation tests, and themselves by
+    a classifier of points (`c2st_clouds`), unless `joint` is False; see
+    `physgen.validation.validate` for it, `alpha`, `tolerance`, `draws` and `seed`. `settings` are
+    the bins, by default `choose_settings(held_out)`.
 
     Where the maker of `generated` models positions alone (`Catalogue.modelled`), the velocities and
     masses of the others are left aside.
@@ -44,8 +58,8 @@ def validate_catalogues(
     settings = settings or choose_settings(held_out)
     names = held_out.parameter_names
     memorisation = None
+    groups = match_groups(held_out.parameters, generated.parameters, names).groups
     if train is not None:
-        groups = match_groups(held_out.parameters, generated.parameters, names).groups
         memorisation = memorisation_test(
             *(fingerprints(catalogue, train) for catalogue in (generated, held_out, train)),
             groups=groups,
@@ -57,12 +71,54 @@ def validate_catalogues(
         generated_parameters=generated.parameters,
         parameter_names=names,
         memorisation=memorisation,
+        others=_real_or_fake(generated, held_out, groups, draws, seed) if joint else (),
+        joint=joint,
         alpha=alpha,
         tolerance=tolerance,
         draws=draws,
         seed=seed,
     )
-    return report, [_slices(report, generated, held_out), *report_figures(report)]
+    shown = [_slices(report, generated, held_out), _clouds(report, generated, held_out)]
+    return report, [*shown, *report_figures(report)]
+
+
+def _real_or_fake(generated, held_out, groups, draws, seed):
+    """The classifier test of the boxes themselves, where there are enough of enough galaxies."""
+    real = held_out.select(np.concatenate([group.real for group in groups]))
+    fake = generated.select(np.concatenate([group.generated for group in groups]))
+    if min(len(real), len(fake)) < _CLASSIFIED or min(real.counts.min(), fake.counts.min()) < 2:
+        return ()
+    found = c2st_clouds(
+        real.position,
+        fake.position,
+        real_velocities=real.velocity,
+        generated_velocities=fake.velocity,
+        real_mask=real.mask,
+        generated_mask=fake.mask,
+        box_size=held_out.box_size,
+        classifier=_FOREST,
+        folds=2,
+        permutations=draws,
+        strata=box_strata(groups),
+        seed=seed if isinstance(seed, int) else int(seed.integers(2**31)),
+    )
+    return (found,)
+
+
+def _clouds(report: Report, generated: Catalogue, held_out: Catalogue) -> CloudView:
+    (first,) = evenly_spaced(report, 1)
+    group = report.groups[first]
+    real, fake = (
+        catalogue.position[i][catalogue.mask[i]].astype(np.float64)
+        for catalogue, i in ((held_out, group.real[0]), (generated, group.generated[0]))
+    )
+    title = group_title(report, first)
+    return CloudView(
+        "Galaxies in three dimensions",
+        f"One held-out and one generated box{f' at {title}' if title else ''}.",
+        real,
+        fake,
+    )
 
 
 def _check(generated: Catalogue, other: Catalogue, name: str, features: bool = True):

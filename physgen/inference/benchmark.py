@@ -22,7 +22,7 @@ from physgen.inference.store import Simulations
 from physgen.inference.tasks import StoredObservation, Task, reference_posterior, stored_observation
 from physgen.inference.training import PosteriorTraining
 from physgen.train import Report
-from physgen.validation.c2st import Classifier, NeuralNetwork, RandomForest, c2st
+from physgen.validation.classifier import Classifier, NeuralNetwork, RandomForest, c2st
 
 SAMPLES = 10_000
 
@@ -178,8 +178,8 @@ def score(
         simulations=run.simulations + run.failed,
         observation=observation,
         density=trained.asked,
-        c2st=c2st(case.reference, drawn, classifier=network).mean,
-        c2st_random_forest=c2st(case.reference, drawn, classifier=forest).mean,
+        c2st=c2st(case.reference, drawn, classifier=network, permutations=0).mean,
+        c2st_random_forest=c2st(case.reference, drawn, classifier=forest, permutations=0).mean,
         train_seconds=trained.seconds,
         compile_seconds=run.compile_seconds,
         samples_per_second=n / seconds,

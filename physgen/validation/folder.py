@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 
 from physgen.errors import InputError
-from physgen.plots import CaptionedFigure
-from physgen.validation.page import page
+from physgen.validation.page import Shown, page
 from physgen.validation.report import Report
 
 _FILES = frozenset({"report.html", "summary.json"})
@@ -17,7 +16,7 @@ _FILES = frozenset({"report.html", "summary.json"})
 def write_report(
     folder: str | os.PathLike[str],
     report: Report,
-    figures: Sequence[CaptionedFigure] = (),
+    figures: Sequence[Shown] = (),
     *,
     title: str = "Validation",
     overwrite: bool = False,

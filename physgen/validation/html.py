@@ -21,6 +21,9 @@ th { font-weight: 600; vertical-align: bottom; }
 td b { font-weight: 700; } .scroll { overflow-x: auto; }
 figure { margin: 1rem 0; } figure img { max-width: 100%; } figcaption, .small { color: #555;
 font-size: 0.88rem; }
+.clouds { display: flex; flex-wrap: wrap; gap: 1rem; } .clouds > div { flex: 1 1 18rem;
+max-width: 30rem; } .clouds canvas { width: 100%; aspect-ratio: 1; border: 1px solid #ddd;
+cursor: grab; touch-action: none; }
 """
 _DPI = 130
 

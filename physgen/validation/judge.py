@@ -10,12 +10,15 @@ from numpy.typing import ArrayLike
 from physgen.errors import InputError
 from physgen.validation.compare import compare, floor, rms_and_max
 from physgen.validation.groups import MINIMUM_BOXES, match_groups
+from physgen.validation.joint import MOST, JointTest, TwoSampleResult, joint_tests
 from physgen.validation.memorisation import Memorisation
 from physgen.validation.permutation import holm, labellings, permutation_test, two_sample_scores
 from physgen.validation.report import Report, StatisticResult
 from physgen.validation.statistic import Statistic
 from physgen.validation.verdict import grade, headline, mean_findings, spread_findings
 
+_FEW = "Statistics are not tested together: there are too few boxes, or nothing varies."
+_MANY = f"Statistics are tested together for {MOST} boxes of either kind, drawn at random."
 _SMALLEST_SHARE = 0.5  # of the boxes of a group must have a value for a bin to be tested
 
 
@@ -27,6 +30,8 @@ def validate(
     generated_parameters: ArrayLike,
     parameter_names: Sequence[str] = (),
     memorisation: Memorisation | None = None,
+    others: Sequence[TwoSampleResult] = (),
+    joint: bool = True,
     alpha: float = 0.05,
     tolerance: float = 1.0,
     minimum_boxes: int = MINIMUM_BOXES,
@@ -37,11 +42,13 @@ def validate(
 
     `real` and `generated` are the same statistics in the same bins, of n and m boxes. Boxes are
     compared with boxes of equal parameters (`match_groups`). Each statistic gets two permutation
-    tests with `draws` relabellings, of means and of scatter; Holm's correction over all tests keeps
-    the chance of any false alarm at `alpha`. Copying, where `memorisation` is given, is a question
-    of its own, at the same level; a box that is the same as a training box needs no test. Copies, a
-    mean that is off by `tolerance` of a single box's scatter or more, and a scatter that is off by
-    a factor of two make the ensemble fake. `seed` fixes the relabellings and the floor's splits.
+    tests with `draws` relabellings, of means and of scatter; all statistics together get the tests
+    of `joint_tests`, unless `joint` is False, and `others` are tests that were made elsewhere, of
+    the boxes themselves. Holm's correction over all tests, that of `memorisation` among them, keeps
+    the chance of any false alarm at `alpha`; a box that is the same as a training box needs no
+    test. Copies, a mean that is off by `tolerance` of a single box's scatter or more, and a scatter
+    that is off by a factor of two make the ensemble fake. `seed` fixes the relabellings and the
+    floor's splits.
 
     Raises InputError for statistics or parameters that do not fit each other, and fewer than two
     boxes.
@@ -70,16 +77,31 @@ def validate(
     ]
     varied = [r.varies for r in results]
     p_values = [t.p_value for r in compress(results, varied) for t in (r.mean_test, r.spread_test)]
+    together = (
+        joint_tests(
+            real, generated, [r.tested for r in results], grouping.groups, draws=draws, rng=rng
+        )
+        if joint
+        else ()
+    )
+    together += tuple(map(JointTest.of, others))
+    p_values += [test.p_value for test in together]
+    if memorisation is not None:
+        p_values.append(memorisation.p_value)
     adjusted = iter(holm(p_values))
     results = [
         _with_findings(r, next(adjusted), next(adjusted), grouping.groups, names, alpha) if v else r
         for r, v in zip(results, varied, strict=True)
     ]
+    together = tuple(replace(test, p_adjusted=float(next(adjusted))) for test in together)
     copied = None
-    if memorisation is not None and (memorisation.identical or memorisation.p_value < alpha):
-        copied = _copied(memorisation)
+    if memorisation is not None:
+        memorisation = replace(memorisation, p_adjusted=float(next(adjusted)))
+        if memorisation.identical or memorisation.p_adjusted < alpha:
+            copied = _copied(memorisation)
     findings = [finding for result in results for finding in result.findings]
-    result = grade(findings, copied is not None, tolerance)
+    apart = tuple(test for test in together if test.p_adjusted < alpha)
+    result = grade(findings, copied is not None, tolerance, bool(apart))
     largest = max((r.max_z for r in results if np.isfinite(r.max_z)), default=0.0)
     boxes = (
         f"{sum(len(g.generated) for g in grouping.groups)} generated against "
@@ -98,16 +120,25 @@ def validate(
             boxes=boxes,
         ),
         tuple(results),
+        together,
         grouping.groups,
         grouping.pooled,
         names,
         memorisation,
         copied,
-        grouping.notes + _notes(results, memorisation, draws, len(p_values), alpha),
+        grouping.notes
+        + _notes(results, memorisation, draws, len(p_values), alpha)
+        + tuple(f"{test.name}: {test.note}" for test in together if test.note)
+        + ((_FEW,) if joint and not together else ())
+        + ((_MANY,) if joint and max(map(_size, (real, generated))) > MOST else ()),
         alpha,
         tolerance,
         draws,
     )
+
+
+def _size(statistics):
+    return len(statistics[0].values)
 
 
 def _check(real, generated, n, m):

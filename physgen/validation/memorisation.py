@@ -10,6 +10,7 @@ from scipy.stats import rankdata
 
 from physgen.errors import InputError
 from physgen.validation.groups import Group
+from physgen.validation.permutation import labellings, smaller_of_two
 
 _CHUNK = 512  # samples whose distances to all training samples are held at a time
 _IDENTICAL = 0.05  # of the median held-out distance: closer is the same sample up to rounding
@@ -23,9 +24,10 @@ class Memorisation:
     samples are nearer to the training set than held-out ones (copying), positive where they are
     further (underfitting); p_rank is its one-sided p-value. `copies` counts the generated samples
     nearer than the nearest held-out one, of those that were `compared`; p_copies is the chance of
-    so many were both alike. p_value is Bonferroni's of the two. nearest (m,) is the index of the
-    nearest training sample. `identical` counts the generated, `leaked` the held-out samples that
-    are training samples themselves, up to rounding.
+    so many were both alike. p_value is of the smaller of the two, from permutations,
+    p_adjusted Holm's, NaN where it is alone. nearest (m,)
+    is the index of the nearest training sample. `identical` counts the generated, `leaked` the
+    held-out samples that are training samples themselves, up to rounding.
     """
 
     generated_distance: Float[np.ndarray, " m"]
@@ -39,6 +41,7 @@ class Memorisation:
     p_value: float
     identical: int
     leaked: int
+    p_adjusted: float = np.nan
 
 
 def memorisation_test(
@@ -46,6 +49,9 @@ def memorisation_test(
     held_out: ArrayLike,
     train: ArrayLike,
     groups: tuple[Group, ...] | None = None,
+    *,
+    draws: int = 9999,
+    seed: int | np.random.Generator = 0,
 ) -> Memorisation:
     """Test whether generated samples are nearer to the training samples than held-out ones are.
 
@@ -53,6 +59,7 @@ def memorisation_test(
     that a moved or rotated copy is a copy. Features are standardised by the training set; NaN
     counts as the training mean. Samples are ranked within `groups` (van Elteren's stratified test;
     default: one group of all), so that ensembles may mix parameters in different proportions.
+    `draws` exchanges of the labels within groups tell how often either test looks as bad.
 
     Raises InputError for features that do not fit, and fewer than two training samples.
     """
@@ -76,20 +83,19 @@ def memorisation_test(
         pairs = [(near_generated, near_held_out)]
     else:
         pairs = [(near_generated[g.generated], near_held_out[g.real]) for g in groups]
-    z = _mann_whitney(pairs)
-    copies, p_copies = _copies(pairs)
-    p_rank = float(ndtr(z))
+    z, copies = _scores(pairs, draws, np.random.default_rng(seed))
+    p_rank, p_copies = ndtr(z), _chance_of_copies(pairs)[copies]
     same = _IDENTICAL * float(np.median(near_held_out))
     return Memorisation(
         near_generated,
         near_held_out,
         nearest,
-        z,
-        p_rank,
-        copies,
+        float(z[0]),
+        float(p_rank[0]),
+        int(copies[0]),
         sum(len(generated) for generated, _ in pairs),
-        p_copies,
-        min(1.0, 2 * min(p_rank, p_copies)),
+        float(p_copies[0]),
+        smaller_of_two(p_rank, p_copies),
         int(np.sum(near_generated <= same)),
         int(np.sum(near_held_out <= same)),
     )
@@ -107,28 +113,31 @@ def _nearest(samples, train):
     return np.linalg.norm(samples - train[index], axis=1), index
 
 
-def _mann_whitney(pairs):
-    """(U - <U>) / sigma of U = #(generated > held-out), summed over groups."""
-    excess = variance = 0.0
+def _scores(pairs, draws, rng):
+    """For the labels and `draws` exchanges of them: (U - <U>) / sigma of U = #(generated >
+    held-out), and the generated samples nearer than every held-out one, summed over groups."""
+    excess, copies, variance = np.zeros(draws + 1), np.zeros(draws + 1, int), 0.0
     for generated, held_out in pairs:
         m, n = len(generated), len(held_out)
-        ranks = rankdata(np.concatenate([generated, held_out]))[:m]
-        excess += ranks.sum() - m * (m + 1) / 2 - m * n / 2
+        both = np.concatenate([generated, held_out])
+        labels = labellings(np.arange(m + n) < m, np.zeros(m + n, int), draws, rng)
+        excess += labels @ rankdata(both) - m * (m + 1) / 2 - m * n / 2
         variance += m * n * (m + n + 1) / 12
-    return float(excess / np.sqrt(variance))
+        nearest_held_out = np.where(labels, np.inf, both).min(axis=1)
+        copies += np.sum(labels & (both < nearest_held_out[:, None]), axis=1)
+    return excess / np.sqrt(variance), copies
 
 
-def _copies(pairs):
-    """Generated samples nearer than every held-out one of their group, and the chance of as many.
+def _chance_of_copies(pairs) -> Float[np.ndarray, " k"]:
+    """The chance of k or more generated samples nearer than every held-out one of their group.
 
     If labels are exchangeable, the k nearest of m + n are all generated with probability
     m (m - 1) ... (m - k + 1) / ((m + n) ... (m + n - k + 1)); groups add up.
     """
-    copies, distribution = 0, np.ones(1)
+    distribution = np.ones(1)
     for generated, held_out in pairs:
         m, n = len(generated), len(held_out)
-        copies += int(np.sum(generated < held_out.min()))
         k = np.arange(m)
         at_least = np.concatenate([[1.0], np.cumprod((m - k) / (m + n - k)), [0.0]])
         distribution = np.convolve(distribution, at_least[:-1] - at_least[1:])
-    return copies, float(min(1.0, distribution[copies:].sum()))
+    return np.minimum(1.0, np.cumsum(distribution[::-1])[::-1])

@@ -6,6 +6,7 @@ import numpy as np
 
 from physgen.plots import CaptionedFigure
 from physgen.validation import html
+from physgen.validation.clouds_view import CloudView
 from physgen.validation.groups import describe_parameters
 from physgen.validation.report import Report, StatisticResult
 from physgen.validation.verdict import Grade
@@ -22,21 +23,30 @@ _COLUMNS = (
     ("Holm", "the same, corrected for the number of tests"),
 )
 
+_JOINT = (
+    ("test", ""),
+    ("statistic", "large values speak against the generated boxes"),
+    ("p", "of equal ensembles"),
+    ("Holm", "the same, corrected for the number of tests"),
+    ("null distribution", ""),
+)
+Shown = CaptionedFigure | CloudView
 
 _COLOURS = {Grade.INDISTINGUISHABLE: "good", Grade.DISTINGUISHABLE: "fair", Grade.FAKE: "bad"}
 
 
-def page(report: Report, figures: Sequence[CaptionedFigure], title: str) -> str:
-    """The whole page: verdict, table of statistics, notes, figures as inline PNG."""
+def page(report: Report, figures: Sequence[Shown], title: str) -> str:
+    """The whole page: verdict, table of statistics, notes, figures inline, clouds that turn."""
     return html.document(
         title,
         [
             html.verdict(_COLOURS[report.grade], report.headline, report.findings),
             _table(report),
+            _joint(report),
             _memorisation(report),
             _groups(report),
             html.notes(report.notes),
-            *map(html.figure, figures),
+            *map(_shown, figures),
         ],
     )
 
@@ -68,6 +78,33 @@ def _row(result: StatisticResult, alpha):
     return row, bold
 
 
+def _shown(what):
+    return what.to_html() if isinstance(what, CloudView) else html.figure(what)
+
+
+def _joint(report):
+    if not report.joint:
+        return ""
+    rows = [
+        (t.name, f"{t.statistic:.4g}", _number(t.p_value, 4), _number(t.p_adjusted, 4), t.null)
+        for t in report.joint
+    ]
+    wrong = [bool(t.p_adjusted < report.alpha) for t in report.joint]
+    return "\n".join(
+        [
+            "<h2>All statistics together</h2>",
+            html.table(_JOINT, rows, [[False, False, w, w, False] for w in wrong]),
+            html.small(
+                "Hotelling: T^2 of the means. Covariance: squared difference of covariances. C2ST: "
+                "accuracy of a classifier on boxes it has not seen. PQMass: chi^2 of counts in "
+                "random cells. KPD: unbiased kernel distance. Frechet: squared distance, "
+                "extrapolated to ensembles of infinite size. Wasserstein: the largest distance of "
+                "a bin, in units of its scatter."
+            ),
+        ]
+    )
+
+
 def _memorisation(report):
     found = report.memorisation
     if found is None:
@@ -76,7 +113,8 @@ def _memorisation(report):
         f"<h2>Memorisation</h2><p>{found.copies} of {found.compared} generated "
         f"boxes are nearer to a training box than any held-out box is (p = {found.p_copies:.3f}). "
         f"Mann-Whitney z of the distances: {found.z:.2f} (negative: nearer than held-out boxes; "
-        f"p = {found.p_rank:.3f}). Both together: p = {found.p_value:.3f}. {found.identical} are "
+        f"p = {found.p_rank:.3f}). Both together: p = {found.p_value:.4f}, corrected for the "
+        f"number of tests {found.p_adjusted:.4f}. {found.identical} are "
         "the same as a training box. Moved, mirrored, rotated and reordered copies count as "
         "copies.</p>"
     )

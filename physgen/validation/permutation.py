@@ -84,23 +84,29 @@ def permutation_test(
     """Test the scores of all groups together; row 0 is the observed labelling.
 
     Each p-value is (number of labellings at least as extreme, the observed one among them) / B.
-    p_value is the rank of the smaller of the two p-values, ties broken by the other, in its own
-    permutation distribution (Westfall & Young 1993), so that it is valid without a correction for
-    having looked twice.
+    p_value is that of the smaller of the two (`smaller_of_two`).
     """
     size = np.abs(np.concatenate(list(scores), axis=1))
     largest = size.max(axis=1, initial=0)
     p_max = _upper_ranks(largest)
     p_mean_square = _upper_ranks(np.mean(size**2, axis=1) if size.shape[1] else largest)
-    smaller, larger = np.minimum(p_max, p_mean_square), np.maximum(p_max, p_mean_square)
-    extreme = smaller + _TIE_BREAK * larger
     return PermutationResult(
-        float(np.mean(extreme <= extreme[0])),
+        smaller_of_two(p_max, p_mean_square),
         float(p_max[0]),
         float(p_mean_square[0]),
         tuple(score[0] for score in scores),
         float(np.quantile(largest, 1 - alpha, method="inverted_cdf")),
     )
+
+
+def smaller_of_two(one: Float[np.ndarray, " B"], other: Float[np.ndarray, " B"]) -> float:
+    """The p-value of the smaller of two p-values, given for every labelling, the observed first.
+
+    It is the rank of the smaller, ties broken by the larger, in its own permutation distribution
+    (Westfall & Young 1993), so that no correction for having looked twice is needed.
+    """
+    extreme = np.minimum(one, other) + _TIE_BREAK * np.maximum(one, other)
+    return float(np.mean(extreme <= extreme[0]))
 
 
 def holm(p_values: Sequence[float]) -> Float[np.ndarray, " t"]:

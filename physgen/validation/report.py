@@ -9,6 +9,7 @@ from jaxtyping import Bool
 
 from physgen.validation.compare import Comparison
 from physgen.validation.groups import Group
+from physgen.validation.joint import JointTest
 from physgen.validation.memorisation import Memorisation
 from physgen.validation.permutation import PermutationResult
 from physgen.validation.statistic import Statistic
@@ -52,12 +53,13 @@ class Report:
     """The comparison of a generated with a held-out ensemble.
 
     `passed` is True where nothing was found at family-wise level `alpha`. `verdict` is the headline
-    and every finding in words.
+    and every finding in words. `joint` are the tests of all statistics together.
     """
 
     grade: Grade
     headline: str
     statistics: tuple[StatisticResult, ...]
+    joint: tuple[JointTest, ...]
     groups: tuple[Group, ...]
     pooled: bool
     parameter_names: tuple[str, ...]
@@ -74,13 +76,31 @@ class Report:
         return self.grade is Grade.INDISTINGUISHABLE
 
     @property
+    def p_value(self) -> float:
+        """The smallest p-value of all tests, corrected (Holm); 0 for copies that were found.
+
+        1 where nothing could be tested.
+        """
+        found = [t.p_adjusted for r in self.statistics for t in (r.mean_test, r.spread_test)]
+        found += [test.p_adjusted for test in self.joint]
+        if self.memorisation is not None:
+            found.append(0.0 if self.memorisation.identical else self.memorisation.p_adjusted)
+        return min((p for p in found if not np.isnan(p)), default=1.0)
+
+    @property
     def findings(self) -> tuple[str, ...]:
         """What is wrong, in words, copies first and then the largest first."""
         found = sorted(
             (finding for result in self.statistics for finding in result.findings),
             key=lambda f: (f.of_spread, -f.size),
         )
-        return ((self.copied,) if self.copied else ()) + tuple(f.text for f in found)
+        apart = [test for test in self.joint if test.p_adjusted < self.alpha]
+        together = ", ".join(f"{test.name} (p = {test.p_adjusted:.2g})" for test in apart)
+        return (
+            *((self.copied,) if self.copied else ()),
+            *(f.text for f in found),
+            *((f"all statistics together differ: {together}",) if apart else ()),
+        )
 
     @property
     def verdict(self) -> str:
@@ -113,6 +133,8 @@ class Report:
                     }
                     for g in self.groups
                 ],
+                "p": self.p_value,
+                "joint": [vars(test) for test in self.joint],
                 "statistics": [_statistic_dict(result) for result in self.statistics],
                 "memorisation": None
                 if self.memorisation is None
@@ -123,6 +145,7 @@ class Report:
                     "mann_whitney_z": self.memorisation.z,
                     "p_rank": self.memorisation.p_rank,
                     "p": self.memorisation.p_value,
+                    "p_holm": self.memorisation.p_adjusted,
                     "identical": self.memorisation.identical,
                     "held_out_boxes_in_training_set": self.memorisation.leaked,
                     "nearest_training_box": self.memorisation.nearest,

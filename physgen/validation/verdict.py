@@ -105,12 +105,15 @@ def spread_findings(
     return findings
 
 
-def grade(findings: Sequence[Finding], copied: bool, tolerance: float) -> Grade:
+def grade(
+    findings: Sequence[Finding], copied: bool, tolerance: float, apart: bool = False
+) -> Grade:
     """The grade: fake where a mean is off by `tolerance` of a single box's scatter or more, where a
-    scatter is off by a factor of two or more, or where training boxes are copied."""
+    scatter is off by a factor of two or more, or where training boxes are copied; distinguishable
+    where there is any finding, or where all statistics together are `apart`."""
     if copied or any(f.size >= (_SPREAD_FACTOR if f.of_spread else tolerance) for f in findings):
         return Grade.FAKE
-    return Grade.DISTINGUISHABLE if findings else Grade.INDISTINGUISHABLE
+    return Grade.DISTINGUISHABLE if findings or apart else Grade.INDISTINGUISHABLE
 
 
 def headline(
@@ -136,6 +139,8 @@ def headline(
             f"distinguishable, the largest bias measured is {limit:.2f} of a single box's scatter "
             f"({boxes})"
         )
+    if result is Grade.DISTINGUISHABLE and not findings:
+        return f"distinguishable, but by no statistic alone ({boxes})"
     if result is Grade.DISTINGUISHABLE:
         return f"distinguishable, but by the scatter between boxes only ({boxes})"
     reasons = []

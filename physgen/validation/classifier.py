@@ -7,24 +7,23 @@ higher. Say which one is meant.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.model_selection import KFold, cross_val_score
-from sklearn.neural_network import MLPClassifier
+from scipy.stats import rankdata
 
 from physgen.errors import InputError
+from physgen.validation.permutation import labellings
+from physgen.validation.two_sample import Strata, upper_tail
 
 
 @runtime_checkable
 class Classifier(Protocol):
     """What makes a scikit-learn classifier for samples in d dimensions."""
 
-    def build(self, d: int, seed: int) -> BaseEstimator: ...
+    def build(self, d: int, seed: int) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,10 @@ class NeuralNetwork:
     width: int = 10
     max_iterations: int = 10_000
 
-    def build(self, d: int, seed: int) -> BaseEstimator:
+    def build(self, d: int, seed: int) -> Any:
         """A classifier for samples in d dimensions."""
+        from sklearn.neural_network import MLPClassifier
+
         return MLPClassifier(
             activation="relu",
             hidden_layer_sizes=(self.width * d, self.width * d),
@@ -51,25 +52,44 @@ class RandomForest:
 
     trees: int = 100
 
-    def build(self, d: int, seed: int) -> BaseEstimator:
+    def build(self, d: int, seed: int) -> Any:
         """A classifier, whatever the dimension."""
+        from sklearn.ensemble import RandomForestClassifier
+
         return RandomForestClassifier(n_estimators=self.trees, random_state=seed)
 
 
 @dataclass(frozen=True, eq=False)
 class C2ST:
-    """Accuracies (folds,) on held-out samples, and the classifier that reached them."""
+    """Accuracies (folds,) on held-out samples, and the classifier that reached them.
+
+    p_value is of the hypothesis that nothing tells n samples from m in `bins` numbers, None without
+    permutations.
+    """
 
     accuracies: Float[np.ndarray, " folds"]
     classifier: Classifier
+    p_value: float | None
+    n: int
+    m: int
+    bins: int
+    null: str = ""
+    name: str = "C2ST"
+    note: str = ""
 
     @property
     def mean(self) -> float:
         """The accuracy that tables hold: 0.5 where nothing tells the samples apart."""
         return float(self.accuracies.mean())
 
+    @property
+    def statistic(self) -> float:
+        """The mean accuracy."""
+        return self.mean
+
     def __repr__(self) -> str:
-        return f"<C2ST {self.mean:.4f}, {type(self.classifier).__name__}>"
+        p_value = "" if self.p_value is None else f", p = {self.p_value:.3g}"
+        return f"<C2ST {self.mean:.4f}{p_value}, {type(self.classifier).__name__}>"
 
 
 def c2st(
@@ -78,6 +98,8 @@ def c2st(
     *,
     classifier: Classifier = NeuralNetwork(),
     folds: int = 5,
+    permutations: int = 999,
+    strata: Strata | None = None,
     seed: int = 1,
     workers: int = 1,
 ) -> C2ST:
@@ -87,14 +109,24 @@ def c2st(
     float32, as sbibm does. Accuracies are of held-out samples, in `folds` folds of a shuffle. With
     n different from m the accuracy of guessing is above 0.5: use as many of either.
 
+    The p-value comes from two classifiers of their own, each trained on one half of the samples.
+    Under each, the labels of the other half are exchanged `permutations` times, within `strata`,
+    and the area under the ROC curve compared; the p-value is Bonferroni's of the two. Labels
+    exchanged under the classifiers of a cross-validation give no p-value: each of them has seen
+    labels that another one is tested on.
+
     Args:
-        seed: of the shuffle and the classifier.
+        permutations: 0 for no p-value, which saves two trainings.
+        strata: integers (n,) and (m,), by default one stratum.
+        seed: of the shuffle, the classifier and the permutations.
         workers: processes that share the folds.
 
     Raises:
         InputError: for shapes that do not fit, fewer than 2 samples a fold, NaN or infinity, and a
             reference of which a column does not vary.
     """
+    from sklearn.model_selection import KFold, cross_val_score
+
     x, y = np.asarray(reference, np.float64), np.asarray(samples, np.float64)
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or not x.shape[1]:
         raise InputError(
@@ -125,4 +157,38 @@ def c2st(
         scoring="accuracy",
         n_jobs=workers,
     )
-    return C2ST(np.asarray(accuracies, np.float64), classifier)
+    accuracies, p_value, null = np.asarray(accuracies, np.float64), None, ""
+    if permutations:
+        groups = np.zeros(len(both), int) if strata is None else np.concatenate(strata)
+        p_value = held_out_p_value(both, labels == 1, classifier, groups, permutations, seed)
+        null = f"{permutations} permutations of held-out labels, twice"
+    return C2ST(accuracies, classifier, p_value, len(x), len(y), x.shape[1], null)
+
+
+def held_out_p_value(
+    values: Float[np.ndarray, "N d"],
+    is_sample: Bool[np.ndarray, " N"],
+    classifier: Classifier,
+    strata: ArrayLike,
+    permutations: int,
+    seed: int,
+) -> float:
+    """Whether classifiers of one half of the rows rank those of the other half better than chance.
+
+    Given a classifier and the samples that it has not seen, their labels are exchangeable if
+    nothing tells samples from the reference, however it was trained.
+    """
+    rng = np.random.default_rng(seed)
+    groups = np.asarray(strata)
+    values = (values - values.mean(axis=0)) / values.std(axis=0)  # by no label
+    first = np.zeros(len(values), bool)
+    for label in (is_sample, ~is_sample):
+        rows = rng.permutation(np.flatnonzero(label))
+        first[rows[: len(rows) // 2]] = True
+    p_values = []
+    for train in (first, ~first):
+        fitted = classifier.build(values.shape[1], seed).fit(values[train], is_sample[train])
+        ranks = rankdata(fitted.predict_proba(values[~train])[:, 1])
+        labels = labellings(is_sample[~train], groups[~train], permutations, rng)
+        p_values.append(upper_tail(labels @ (ranks / len(ranks))))
+    return float(min(1.0, 2 * min(p_values)))

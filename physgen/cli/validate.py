@@ -1,0 +1,128 @@
+"""`physgen validate`: two ensembles of anything in, one report out."""
+
+import argparse
+from pathlib import Path
+
+from physgen.cli.options import add_json, add_output, add_seed, tell
+from physgen.errors import InputError
+
+KINDS = ("catalogues", "fields", "curves", "samples")
+FAILED = 1
+
+
+def add_commands(commands, galaxies) -> None:
+    """Add the command to the parsers of `physgen` and `physgen galaxies`."""
+    parser = commands.add_parser(
+        "validate", help="judge generated simulations against held-out ones"
+    )
+    parser.add_argument("generated", type=Path, help="a catalogue, or an array in HDF5, NPY, NPZ")
+    parser.add_argument("held_out", type=Path, help="simulations that the model never saw")
+    parser.add_argument("--kind", choices=KINDS, help="what the files hold, if it is not plain")
+    parser.add_argument("--name", help="of the array, where a file holds several")
+    _add_options(parser)
+    parser = galaxies.add_parser("validate", help="the same for catalogues")
+    parser.add_argument("generated", type=Path, help="a catalogue")
+    parser.add_argument(
+        "--against", dest="held_out", type=Path, required=True, help="held-out catalogue"
+    )
+    _add_options(parser)
+    parser.set_defaults(kind="catalogues", name=None)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--train", type=Path, help="training simulations, to look for copies")
+    parser.add_argument(
+        "--features",
+        choices=("all", "position"),
+        help="of catalogues, what to judge; position leaves velocities and masses aside",
+    )
+    parser.add_argument("--box", type=float, help="side of the periodic box, if a file lacks it")
+    parser.add_argument(
+        "--fail-below", type=float, metavar="P", help="exit status 1 for a p-value below this"
+    )
+    add_seed(parser)
+    add_output(parser, "folder for report.html and summary.json", required=False)
+    add_json(parser)
+    parser.set_defaults(run=validate)
+
+
+def validate(options: argparse.Namespace) -> int:
+    """physgen validate; the exit status is 1 if --fail-below says so."""
+    from physgen.validation import write_report
+    from physgen.validation.folder import require_free
+
+    if options.out is not None:
+        require_free(options.out, options.force)
+    if options.fail_below is not None and not 0 < options.fail_below < 1:
+        raise InputError(f"expected --fail-below between 0 and 1, got {options.fail_below}")
+    paths = [options.generated, options.held_out, options.train]
+    catalogues = options.kind == "catalogues" or (
+        options.kind is None and options.name is None and _is_catalogue(options.generated)
+    )
+    report, shown = (_catalogues if catalogues else _arrays)(options, paths)
+    text = "\n".join([report.headline, *(f"- {finding}" for finding in report.findings)])
+    if options.out is not None:
+        write_report(options.out, report, shown, overwrite=options.force)
+        text += f"\n-> {options.out / 'report.html'}"
+    tell(options, report.to_dict(), text)
+    failed = options.fail_below is not None and report.p_value < options.fail_below
+    return FAILED if failed else 0
+
+
+def _catalogues(options, paths):
+    from physgen.galaxies.catalogue import Catalogue, read_catalogue
+    from physgen.galaxies.validate import validate_catalogues
+    from physgen.validation.arrays import read_array
+
+    def read(path):
+        if path.suffix.lower() == ".npy":
+            return Catalogue(read_array(path), box_size=options.box)
+        return read_catalogue(path, box_size=options.box)
+
+    generated, held_out, train = (None if path is None else read(path) for path in paths)
+    assert generated is not None and held_out is not None
+    if options.features == "position":
+        generated, held_out = generated.positions_only(), held_out.positions_only()
+    return validate_catalogues(generated, held_out, train, seed=options.seed)
+
+
+def _arrays(options, paths):
+    from physgen.validation.arrays import Kind, read_array, validate_arrays
+
+    if options.features is not None:
+        raise InputError(
+            f"expected catalogues for --features, got {options.generated}; leave it out"
+        )
+    generated, held_out, train = (
+        None if path is None else read_array(path, options.name) for path in paths
+    )
+    assert generated is not None and held_out is not None
+    kind = None if options.kind is None else Kind(options.kind)
+    return validate_arrays(
+        generated, held_out, train, kind=kind, box_size=options.box, seed=options.seed
+    )
+
+
+def _is_catalogue(path: Path) -> bool:
+    """Whether a file holds positions of galaxies: (n, N, 3), or what `read_catalogue` knows."""
+    import h5py
+
+    from physgen.validation.arrays import read_array
+
+    suffix = path.suffix.lower()
+    if not path.is_file() or suffix in (".csv", ".txt", ".dat", ".fits", ".fit"):
+        return suffix not in (".npy", ".npz", ".h5", ".hdf5")
+    if h5py.is_hdf5(path):
+        with h5py.File(path) as file:
+            return "position" in file or file.attrs.get("kind") == "catalogue"
+    if suffix == ".npz":
+        import numpy as np
+
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                names = set(file.files)
+        except (ValueError, OSError, EOFError):
+            return False
+        return bool(names & {"position", "features"}) or {"x", "y", "z"} <= names
+    array = read_array(path)
+    return array.ndim == 3 and array.shape[-1] == 3
