@@ -31,7 +31,7 @@ def waves(n, seed=0, size=16):
 def test_a_plane_wave_has_all_its_power_in_its_shell():
     x = np.arange(16) * 2 * np.pi / 16
     fields = np.stack([np.cos(3 * x)[:, None, None] + np.zeros((16, 16)), waves(16, 1)])
-    power, quantiles = field_statistics(fields, 32.0)
+    power, quantiles, *_ = field_statistics(fields, 32.0)
     row = 10 ** np.nan_to_num(power.values[0], nan=-np.inf)
     k = 3 * 2 * np.pi / 32
     (shell,) = np.flatnonzero(row > 1e-10)
@@ -43,7 +43,7 @@ def test_a_plane_wave_has_all_its_power_in_its_shell():
 def test_white_noise_has_the_variance_of_a_cell_at_every_scale(shape):
     """P = sigma^2 times the volume of a cell; shells count modes once, of odd and even grids."""
     fields = 3 * np.random.default_rng(0).normal(size=(300, *shape))
-    power, _ = field_statistics(fields, 2.0 * shape[0])
+    power, *_ = field_statistics(fields, 2.0 * shape[0])
     mean = (10**power.values).mean(axis=0)
     np.testing.assert_allclose(mean, 9 * 2.0 ** len(shape), rtol=0.1)
 
@@ -53,6 +53,17 @@ def test_power_spectra_do_not_see_where_a_field_is():
     one, two = (field_statistics(f) for f in (fields, np.roll(fields, (3, 5), axis=(1, 2))))
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(a.values, b.values, rtol=1e-8)
+
+
+def test_shapes_of_a_field_do_not_see_its_units():
+    fields = waves(4)
+    *_, peaks, functionals = field_statistics(fields)
+    *_, also, same = field_statistics(5 + 3 * fields)
+    np.testing.assert_allclose(also.values, peaks.values)
+    np.testing.assert_allclose(same.values, functionals.values)
+    above = functionals.values[:, functionals.bin_labels.index("area above 0 sigma")]
+    share = [np.mean(field >= field.mean()) for field in fields]
+    np.testing.assert_allclose(above, share)
 
 
 def test_equal_ensembles_of_every_kind_pass_and_others_do_not():
