@@ -170,7 +170,8 @@ def ghz(folder: Path) -> None:
     nearest = [state_fidelity(physical(density_matrix(povm, f.density)), target) for f in fits]
     smallest = np.linalg.eigvalsh(density_matrix(povm, fits[0].density))[0]
     print(f"ghz, Transformer of outcomes: fidelity {values[0]:.4f}, refits "
-          f"{np.round(values[1:], 4)}, 95% {interval_of(values[0], np.array(values[1:]))}, nearest state {nearest[0]:.4f}, "
+          f"{np.round(values[1:], 4)}, 95% {interval_of(values[0], np.array(values[1:]))}, "
+          f"nearest state {nearest[0]:.4f}, "
           f"refits {np.round(nearest[1:], 4)}, smallest eigenvalue {smallest:.3f}, held out "
           f"{fits[0].held_out + 3 * np.log(3):.4f} +- {fits[0].error:.4f}, {clock}",
           flush=True)  # fmt: skip

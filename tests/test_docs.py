@@ -11,6 +11,7 @@ PAGES = [
     "tutorial-inference.md",
     "simulators.md",
     "tutorial-spins.md",
+    "tutorial-tomography.md",
 ]
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

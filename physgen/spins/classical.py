@@ -9,7 +9,7 @@ annealing, Hibat-Allah et al. 2021, arXiv:2101.10154). Configurations are intege
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from scipy.special import logsumexp
 
 from physgen.densities.sequences import SequenceDensity
 from physgen.errors import InputError
-from physgen.nets.autoregressive import Recurrent
+from physgen.nets.autoregressive import Autoregressive, Recurrent
 from physgen.nets.plane import PlaneRecurrent
 from physgen.nets.recurrent import GRUCell
 from physgen.spins.estimates import Estimate
@@ -164,7 +164,7 @@ def enumerated_free_energy(model: Ising, temperature: float) -> float:
     s = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
     couplings = np.broadcast_to(model.coupling, len(first))
     energy = -(s[:, first] * s[:, second]) @ couplings - s @ np.broadcast_to(model.field, n)
-    return float(-temperature * logsumexp(-energy / temperature))
+    return float(-temperature * np.logaddexp.reduce(-energy / temperature))
 
 
 def torus_free_energy(rows: int, columns: int, coupling: float, temperature: float) -> float:
@@ -209,7 +209,7 @@ def _density(model: Ising, units: int, rngs: nnx.Rngs) -> SequenceDensity:
 
 def _draw(density: SequenceDensity, key: Array, count: int, flip: bool) -> Int[Array, "b n"]:
     """Samples; with `flip` the first spin is up, and then all are turned half of the time."""
-    n = density.event_shape[0]
+    n, network = density.event_shape[0], cast(Autoregressive, density.network)
 
     def one(key):
         key_sites, key_flip = jax.random.split(key)
@@ -219,9 +219,9 @@ def _draw(density: SequenceDensity, key: Array, count: int, flip: bool) -> Int[A
             key, site = inputs
             symbol = jax.random.categorical(key, density._conditionals(outputs))
             symbol = jnp.where(flip & (site == 0), 0, symbol)
-            return density.network.advance(carry, symbol, site), symbol
+            return network.advance(carry, symbol, site), symbol
 
-        start = jax.tree.map(jnp.asarray, density.network.start())
+        start = jax.tree.map(jnp.asarray, network.start())
         x = jax.lax.scan(step, start, (jax.random.split(key_sites, n), jnp.arange(n)))[1]
         return x ^ jax.random.bernoulli(key_flip).astype(x.dtype) if flip else x
 

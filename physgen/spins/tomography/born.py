@@ -104,7 +104,7 @@ class ByShot:
         return {"bases": shots.bases, "outcomes": shots.outcomes}
 
     def __call__(
-        self, wavefunction: Wavefunction, rows: dict[str, Any], confusion: None = None
+        self, wavefunction: Wavefunction, rows: dict[str, Any], confusion: Array | None = None
     ) -> Float[Array, " r"]:
         if self.rotated == 0:
             return 2 * jax.vmap(wavefunction.parts)(rows["outcomes"])[:, 0]

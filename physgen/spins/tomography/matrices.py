@@ -93,9 +93,9 @@ def linear_inversion(shots: Shots, *, readout: Readout | None = None) -> Complex
     rows, values = [], []
     for basis, weight, f in zip(bases, weights, frequencies, strict=True):
         effects = _basis_effects(basis, readout)
-        traces = [np.einsum("kij,ji->k", effects, pauli(string)).real / d for string in strings]
+        traces = [np.real(np.einsum("kij,ji->k", effects, pauli(s))) / d for s in strings]
         rows.append(weight * np.stack(traces, axis=1))
-        flat = np.einsum("kii->k", effects).real / d
+        flat = np.real(np.einsum("kii->k", effects)) / d
         values.append(weight * (f - flat))
     table = np.concatenate(rows)
     seen = np.abs(table).max(axis=0) > 1e-12

@@ -117,7 +117,7 @@ def save_amplitudes(
 ) -> None:
     """Write amplitudes as text, real and imaginary part, as `read_amplitudes` reads them."""
     with atomic_path(path, overwrite) as temporary:
-        np.savetxt(temporary, np.stack([amplitudes.real, amplitudes.imag], axis=1), "%.17g")
+        np.savetxt(temporary, np.stack([np.real(amplitudes), np.imag(amplitudes)], axis=1), "%.17g")
 
 
 def _read_text(path: Path) -> np.ndarray:
