@@ -93,6 +93,16 @@ def test_both_likelihoods_are_borns_rule():
         np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
+def test_hidden_sites_are_traced_out():
+    wavefunction = complex_wavefunction()
+    psi = amplitudes_of(wavefunction).reshape(4, 2)
+    rho = psi @ psi.conj().T
+    table = Table(np.array([[0, 1], [2, 0]]), hidden=1)
+    found = jax.jit(table.probabilities)(wavefunction)
+    for p, basis in zip(found, ("XY", "ZX"), strict=True):
+        np.testing.assert_allclose(p, outcome_probabilities(rho, basis), atol=1e-5)
+
+
 def test_gradient_of_the_measured_amplitudes_is_that_of_finite_differences():
     graph, state = nnx.split(complex_wavefunction())
     shots = Shots.of([[0, 1, 1], [1, 0, 1]], ["XZY", "ZZX"])

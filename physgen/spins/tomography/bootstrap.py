@@ -1,8 +1,8 @@
 """Bootstrap intervals: refits to shots drawn again, and what they say of a derived number.
 
 Each member begins where the fit began and is trained as the fit was, for as many steps, on as many
-shots, drawn with replacement (Efron 1979). Where few shots stopped the fit early, a third of all steps
-is taken: all members would be the start otherwise. The start being shared, the interval holds
+shots, drawn with replacement (Efron 1979). Where few shots stopped the fit early, a third of all
+steps is taken: all members would be the start otherwise. The start being shared, the interval holds
 the scatter of the shots alone; what an ansatz or a pure state cannot represent is in no interval.
 """
 

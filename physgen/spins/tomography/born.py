@@ -35,8 +35,8 @@ class Likelihood(Protocol):
     ) -> Float[Array, " r"]: ...
 
 
-def likelihood_of(shots: Shots, *, readout: bool = False) -> "Likelihood":
-    """The cheaper of the two for these shots.
+def likelihood_of(shots: Shots, *, readout: bool = False, hidden: int = 0) -> "Likelihood":
+    """The cheaper of the two for these shots; hidden sites need the table.
 
     Raises:
         InputError: for a readout error of more sites than a table has, and for too many rotated
@@ -44,14 +44,14 @@ def likelihood_of(shots: Shots, *, readout: bool = False) -> "Likelihood":
     """
     rows, _ = shots.distinct_rows()
     rotated = (rows.bases != Z).sum(axis=1)
-    if readout and shots.sites > TABLE_SITES:
+    if (readout or hidden) and shots.sites + hidden > TABLE_SITES:
         raise InputError(
-            f"expected at most {TABLE_SITES} sites with a readout error, whose sum runs over all "
-            f"outcomes, got {shots.sites}; correct the counts first, or leave it out"
+            f"expected at most {TABLE_SITES} sites with a readout error or hidden sites, whose sum "
+            f"runs over all outcomes, got {shots.sites + hidden}; leave it out"
         )
     by_shot = len(rows) * 2.0 ** rotated.max()
-    if readout or (shots.sites <= TABLE_SITES and by_shot > 2**shots.sites):
-        return Table(shots.distinct()[0])
+    if readout or hidden or (shots.sites <= TABLE_SITES and by_shot > 2**shots.sites):
+        return Table(shots.distinct()[0], hidden)
     if rotated.max() > MOST_ROTATED:
         raise InputError(
             f"expected at most {MOST_ROTATED} sites in X or Y at a time, got {rotated.max()}, "
@@ -62,9 +62,10 @@ def likelihood_of(shots: Shots, *, readout: bool = False) -> "Likelihood":
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Of all outcomes in each of m bases."""
+    """Of all outcomes in each of m bases, whatever those of the last, `hidden` sites are."""
 
     bases: Int[np.ndarray, "m n"]
+    hidden: int = 0
 
     def rows(self, shots: Shots) -> dict[str, np.ndarray]:
         known = {tuple(basis): number for number, basis in enumerate(self.bases.tolist())}
@@ -75,7 +76,8 @@ class Table:
         self, wavefunction: Wavefunction, confusion: Array | None = None
     ) -> Float[Array, "m d"]:
         """p of every outcome; `confusion[site, measured, true]` blurs it."""
-        n = self.bases.shape[1]
+        n = self.bases.shape[1] + self.hidden
+        all_bases = np.pad(self.bases, ((0, 0), (0, self.hidden)), constant_values=Z)
         parts = jax.vmap(wavefunction.parts)(jnp.asarray(configurations(n)))
         modulus = jnp.exp(parts[:, 0])
         psi = jax.lax.complex(modulus * jnp.cos(parts[:, 1]), modulus * jnp.sin(parts[:, 1]))
@@ -83,9 +85,10 @@ class Table:
         def of_basis(basis):
             amplitudes = on_sites(jnp.asarray(ROTATIONS, psi.dtype)[basis], psi)
             p = amplitudes.real**2 + amplitudes.imag**2
+            p = p.reshape(-1, 2**self.hidden).sum(axis=1)
             return p if confusion is None else on_sites(confusion, p)
 
-        return jax.vmap(of_basis)(jnp.asarray(self.bases))
+        return jax.vmap(of_basis)(jnp.asarray(all_bases))
 
     def __call__(
         self, wavefunction: Wavefunction, rows: dict[str, Any], confusion: Array | None = None

@@ -1,9 +1,10 @@
-"""Pure states from measured bit strings, by maximum likelihood.
+"""States from measured bit strings, by maximum likelihood.
 
 The likelihood of a shot is Born's rule for an autoregressive wavefunction, which is normalised: no
-partition function. Training stops where the likelihood of held-out shots is largest. Several
-wavefunctions may be trained side by side, from different starts or, for the bootstrap, with
-different weights of the shots.
+partition function. A mixed state is a pure one of more sites, the last of which nobody sees
+(Torlai & Melko 2018, arXiv:1801.09684), and so positive by construction. Training stops where the
+likelihood of held-out shots is largest. Several wavefunctions may be trained side by side, from
+different starts or, for the bootstrap, with different weights of the shots.
 """
 
 from dataclasses import dataclass, field
@@ -14,14 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Complex, Float, Int, PRNGKeyArray
 
 from physgen.data import split
 from physgen.errors import InputError
 from physgen.nets.stacked import each, stacked
 from physgen.spins.ansatz import Ansatz, GRUWavefunction
 from physgen.spins.lattice import Lattice
-from physgen.spins.tomography.born import Likelihood, likelihood_of
+from physgen.spins.tomography.born import Likelihood, amplitudes_of, likelihood_of
 from physgen.spins.tomography.readout import LearnedReadout, Readout
 from physgen.spins.tomography.shots import Shots, Z, phases_caveat
 from physgen.spins.wavefunction import Wavefunction
@@ -94,10 +95,16 @@ class Reconstruction:
     run: FitResult
     settings: TomographySettings
     start: Model
+    hidden: int
+
+    def density_matrix(self) -> Complex[np.ndarray, "d d"]:
+        """rho of the measured sites, by all amplitudes."""
+        psi = amplitudes_of(self.wavefunction).reshape(-1, 2**self.hidden)
+        return psi @ psi.conj().T
 
     def log_likelihood(self, shots: Shots) -> Float[np.ndarray, " b"]:
         """log p(outcome | basis) of each shot, in nats."""
-        return _evaluated(self.wavefunction, shots, self.readout)
+        return _evaluated(self.wavefunction, shots, self.readout, self.hidden)
 
 
 def reconstruct(
@@ -107,6 +114,7 @@ def reconstruct(
     *,
     lattice: Lattice | None = None,
     readout: Readout | Literal["learned"] | None = None,
+    hidden: int = 0,
     settings: TomographySettings | None = None,
     report: Report | None = None,
 ) -> Reconstruction:
@@ -119,6 +127,7 @@ def reconstruct(
         ansatz: by default gated recurrent units, with phases where a basis is not Z.
         lattice: an open chain by default.
         readout: errors of the measurement, known, or "learned" with the state.
+        hidden: sites behind those that were measured, for a mixed state; as many as these for any.
 
     Raises:
         InputError: for shots that do not fit the lattice or the ansatz, and too few of them.
@@ -131,7 +140,9 @@ def reconstruct(
             f"expected an ansatz of spins 1/2 on {shots.sites} sites, as the shots have; give "
             "another lattice or ansatz"
         )
-    where = shots.sites if lattice is None else lattice
+    if lattice is not None and hidden:
+        raise InputError("expected no lattice with hidden sites, which have no place on it")
+    where = shots.sites + hidden if lattice is None else lattice
 
     def make(rngs: nnx.Rngs) -> Model:
         errors = LearnedReadout(shots.sites) if readout == "learned" else None
@@ -158,7 +169,7 @@ def reconstruct(
     values = []
     for number in range(starts):
         model = member(models, number)
-        of_rows = _evaluated(model.wavefunction, rows, _errors(model, known))
+        of_rows = _evaluated(model.wavefunction, rows, _errors(model, known), hidden)
         values.append(np.repeat(of_rows, validation))
     best = int(np.argmax([v.mean() for v in values]))
     model = member(models, starts + best)
@@ -174,6 +185,7 @@ def reconstruct(
         run=run,
         settings=settings,
         start=member(start, best),
+        hidden=hidden,
     )
 
 
@@ -196,7 +208,9 @@ def maximise(
         steps: to stop after, of those of the settings, which shape the schedule.
     """
     graph, parameters, rest = nnx.split(models, nnx.Param, ...)
-    likelihood = likelihood_of(rows, readout=readout is not None or models.errors is not None)
+    hidden = models.wavefunction.n - rows.sites
+    errors = readout is not None or models.errors is not None
+    likelihood = likelihood_of(rows, readout=errors, hidden=hidden)
     known = None if readout is None else jnp.asarray(readout.confusion, jnp.float32)
 
     def loss(parameters: Any, key: Array, batch: dict[str, Array]) -> Array:
@@ -243,9 +257,9 @@ def _errors(model: Model, known: Readout | None) -> Readout | None:
 
 
 def _evaluated(
-    wavefunction: Wavefunction, shots: Shots, readout: Readout | None
+    wavefunction: Wavefunction, shots: Shots, readout: Readout | None, hidden: int
 ) -> Float[np.ndarray, " b"]:
-    likelihood = likelihood_of(shots, readout=readout is not None)
+    likelihood = likelihood_of(shots, readout=readout is not None, hidden=hidden)
     confusion = None if readout is None else jnp.asarray(readout.confusion, jnp.float32)
     rows = likelihood.rows(shots)
     parts = [
