@@ -121,13 +121,14 @@ def physical(matrix: Inexact[np.ndarray, "d d"]) -> Inexact[np.ndarray, "d d"]:
     falling = values[::-1]
     excess = (np.cumsum(falling) - 1) / np.arange(1, len(values) + 1)
     kept = np.flatnonzero(falling > excess)[-1]
-    return (vectors * np.maximum(values - excess[kept], 0)) @ vectors.conj().T
+    clipped = np.maximum(values - excess[kept], 0)
+    return (vectors * clipped) @ vectors.conj().T
 
 
 def state_fidelity(rho: Inexact[np.ndarray, "d d"], amplitudes: ArrayLike) -> float:
     """<target| rho |target> for amplitudes (d,) of any norm."""
     target = np.asarray(amplitudes, complex)
-    return float((target.conj() @ rho @ target).real / (np.abs(target) ** 2).sum())
+    return float(np.real(target.conj() @ rho @ target) / (np.abs(target) ** 2).sum())
 
 
 def pauli(letters: str) -> Complex[np.ndarray, "d d"]:
