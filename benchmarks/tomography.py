@@ -123,7 +123,7 @@ def snapshots(folder: Path) -> None:
 
     value, error = seen(found.wavefunction)
     others = np.array([seen(w)[0] for w in refits.wavefunctions()])
-    low, high = interval_of(value, others)
+    low, high = interval_of(value, others, error)
     raw = diagonal_observables(shots.outcomes).correlations
     for k, name in enumerate(names):
         inside = low[k] <= exact[k] <= high[k]

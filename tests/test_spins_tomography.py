@@ -231,6 +231,8 @@ def test_an_interval_holds_both_sides_of_a_bias():
     scatter = 1.96 * values.std(ddof=1)
     assert low == pytest.approx(values.mean() - scatter)
     assert high == pytest.approx(2 * 0.95 - low)
+    wider = interval_of(0.95, values, 0.1)
+    assert wider[1] - 0.95 == pytest.approx(np.hypot(high - 0.95, 0.196))
 
 
 @pytest.mark.parametrize(

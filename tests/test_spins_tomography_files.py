@@ -101,6 +101,7 @@ def test_amplitudes_come_back_from_files(tmp_path):
         read_amplitudes(tmp_path / "psi.txt", 2)
 
 
+@pytest.mark.slow
 def test_the_path_of_a_user(tmp_path, capsys):
     rng = np.random.default_rng(0)
     p = np.array([0.45, 0.05, 0.05, 0.45])

@@ -18,6 +18,7 @@ from jaxtyping import Float, PRNGKeyArray
 from physgen.data import seed_of
 from physgen.errors import InputError
 from physgen.nets.stacked import each
+from physgen.spins.estimates import Estimate
 from physgen.spins.tomography.born import configurations
 from physgen.spins.tomography.pure import Model, Reconstruction, maximise, member
 from physgen.spins.wavefunction import Wavefunction
@@ -37,11 +38,19 @@ class Bootstrap:
         return [member(self.models, i).wavefunction for i in range(self.members)]
 
     def interval(
-        self, value: Float[np.ndarray, "*event"] | float, function: Callable[[Wavefunction], Any]
+        self,
+        value: Float[np.ndarray, "*event"] | float | Estimate,
+        function: Callable[[Wavefunction], Any],
     ) -> tuple[Any, Any]:
-        """The 95% interval of function(wavefunction), whose value of the fit is `value`."""
-        values = np.stack([np.asarray(function(w), float) for w in self.wavefunctions()])
-        return interval_of(value, values)
+        """The 95% interval of function(wavefunction), whose value of the fit is `value`.
+
+        Numbers, arrays or `Estimate`s, whose errors the interval takes in.
+        """
+        found = [function(wavefunction) for wavefunction in self.wavefunctions()]
+        if isinstance(value, Estimate):
+            values = np.stack([np.asarray(one.value, float) for one in found])
+            return interval_of(value.value, values, value.error)
+        return interval_of(value, np.stack([np.asarray(one, float) for one in found]))
 
     def fidelities(self, target: Any) -> Float[np.ndarray, " members"]:
         """|<target|psi>|^2 of each member, for normalised amplitudes (2^n,)."""
@@ -84,7 +93,9 @@ def bootstrap(
 
 
 def interval_of(
-    value: Float[np.ndarray, "*event"] | float, values: Float[np.ndarray, "members *event"]
+    value: Float[np.ndarray, "*event"] | float,
+    values: Float[np.ndarray, "members *event"],
+    error: Float[np.ndarray, "*event"] | float = 0.0,
 ) -> tuple[Any, Any]:
     """The 95% interval: the hull of the percentile and of the basic bootstrap interval.
 
@@ -92,7 +103,12 @@ def interval_of(
     number has a bound, as a fidelity has: the percentile interval is too low then, and the basic
     one, value - (refit - value), too high. Percentiles are those of a normal distribution of the
     members' mean and deviation, since members are few.
+
+    Args:
+        error: standard error of `value` as an estimate from samples of the state, if it is one.
     """
     mean, scatter = values.mean(axis=0), values.std(axis=0, ddof=1)
     low, high = mean - 1.96 * scatter, mean + 1.96 * scatter
-    return np.minimum(low, 2 * value - high), np.maximum(high, 2 * value - low)
+    below = value - np.minimum(low, 2 * value - high)
+    above = np.maximum(high, 2 * value - low) - value
+    return value - np.hypot(below, 1.96 * error), value + np.hypot(above, 1.96 * error)
