@@ -18,7 +18,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", type=int, nargs="*", default=[4, 8, 16])
     parser.add_argument("--temperatures", type=float, nargs="+", default=[2.0, 2.27, 2.6])
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=1500)
     options = parser.parse_args()
     for size in options.sizes:
         for temperature in options.temperatures:

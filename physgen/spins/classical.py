@@ -78,7 +78,7 @@ def free_energy(
     temperature: float,
     *,
     units: int = 16,
-    steps: int = 500,
+    steps: int = 1500,
     samples: int = 100,
     final_samples: int = 10_000,
     learning_rate: float = 1e-2,
