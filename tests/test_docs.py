@@ -13,6 +13,7 @@ PAGES = [
     "simulators.md",
     "tutorial-spins.md",
     "statistics.md",
+    "tutorial-tomography.md",
 ]
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

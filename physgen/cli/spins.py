@@ -1,4 +1,4 @@
-"""Commands on spins: ground-state, observe, exact."""
+"""Commands on spins: ground-state, observe, exact, and those of `tomography`."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from physgen.cli import tomography
 from physgen.cli.hamiltonians import (
     SIZES,
     add_hamiltonian,
@@ -28,7 +29,8 @@ SIGMAS = 3.0
 def add_commands(commands) -> None:
     """Add the commands to the parser of `physgen`."""
     spins = commands.add_parser(
-        "spins", help="ground states of spin chains, their observables, and exact references"
+        "spins",
+        help="ground states of spin chains, states from measurements, observables, references",
     ).add_subparsers(required=True, metavar="COMMAND")
 
     parser = spins.add_parser("ground-state", help="variational Monte Carlo")
@@ -81,6 +83,8 @@ def add_commands(commands) -> None:
     parser.add_argument("--sector", type=int, help="total 2 S_z of every configuration")
     add_json(parser)
     parser.set_defaults(run=exact)
+
+    tomography.add_command(spins)
 
 
 def ground_state(options: argparse.Namespace) -> int:

@@ -1,6 +1,8 @@
 """Densities that can be learned and sampled."""
 
+from physgen.densities.annealing import log_partition
 from physgen.densities.base import Base, Gaussian, Uniform
+from physgen.densities.boltzmann import Boltzmann, RestrictedBoltzmann, hopfield
 from physgen.densities.boxmuller import BoxMuller
 from physgen.densities.conditionals import Autoregressive, Categorical, MixtureOfGaussians
 from physgen.densities.continuous import maximum_likelihood_loss
@@ -13,6 +15,7 @@ from physgen.densities.layers import Chain, Layer, Repeated
 from physgen.densities.linear import LinearLU, Permutation, Rotation
 from physgen.densities.masked import AutoregressiveLayer, CouplingLayer
 from physgen.densities.planar import Planar
+from physgen.densities.sequences import SequenceDensity
 from physgen.densities.solvers import Adaptive, Clock, FixedSteps, Solver
 from physgen.densities.transport import Transport, VelocityField
 
@@ -22,6 +25,7 @@ __all__ = [
     "Autoregressive",
     "AutoregressiveLayer",
     "Base",
+    "Boltzmann",
     "BoxMuller",
     "Categorical",
     "Chain",
@@ -41,11 +45,15 @@ __all__ = [
     "Permutation",
     "Planar",
     "Repeated",
+    "RestrictedBoltzmann",
     "Rotation",
+    "SequenceDensity",
     "Solver",
     "Spline",
     "Transport",
     "Uniform",
     "VelocityField",
+    "hopfield",
+    "log_partition",
     "maximum_likelihood_loss",
 ]

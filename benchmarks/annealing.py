@@ -1,0 +1,38 @@
+"""Free energies of the Ising model on a torus, against Kaufman's solution.
+
+    python benchmarks/annealing.py [4 8 16] [--temperatures 2.0 2.27 2.6] [--steps 400]
+
+Seconds are of the processor (one core).
+"""
+
+import argparse
+import time
+
+import jax
+
+from physgen.spins import Square
+from physgen.spins.classical import Ising, free_energy, torus_free_energy
+from physgen.train import Silent
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sizes", type=int, nargs="*", default=[4, 8, 16])
+    parser.add_argument("--temperatures", type=float, nargs="+", default=[2.0, 2.27, 2.6])
+    parser.add_argument("--steps", type=int, default=1500)
+    options = parser.parse_args()
+    for size in options.sizes:
+        for temperature in options.temperatures:
+            started = time.process_time()
+            model = Ising(Square(size, size, periodic=True))
+            found = free_energy(
+                jax.random.key(0), model, temperature, steps=options.steps, report=Silent()
+            )
+            exact = torus_free_energy(size, size, 1.0, temperature)
+            bound, weighted = found.bound, found.weighted
+            print(
+                f"{size} x {size}, T {temperature}: exact {exact:.4f}, excess "
+                f"{(bound.value - exact) / abs(exact):+.2e} +- {bound.error / abs(exact):.1e}, "
+                f"weighted {(weighted.value - exact) / max(weighted.error, 1e-12):+.2f} sigma, "
+                f"effective {found.effective:.0f} of 10000, {time.process_time() - started:.0f} s",
+                flush=True,
+            )

@@ -1,0 +1,164 @@
+"""The command spins tomography: from measured bit strings to a state."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from physgen.cli.hamiltonians import SIZES, ansatz_of
+from physgen.cli.options import add_json, add_output, add_seed, tell
+from physgen.errors import InputError
+
+if TYPE_CHECKING:
+    from physgen.spins.tomography import Readout, Reconstruction
+
+
+def add_command(commands) -> None:
+    """Add it to the parser of `physgen spins`."""
+    parser = commands.add_parser("tomography", help="a state from measured bit strings")
+    parser.add_argument(
+        "shots",
+        type=Path,
+        help="text, .npy, .npz or .h5 with a row of 0 and 1 for each shot, or .json of counts",
+    )
+    parser.add_argument(
+        "--bases",
+        metavar="FILE|LETTERS",
+        help="letters X, Y and Z for all shots, or a file with a row of them for each shot; "
+        "default: those in the file of shots, or Z",
+    )
+    parser.add_argument(
+        "--target",
+        type=Path,
+        help="amplitudes to compare with, text or .npy with columns re and im; the first site is "
+        "the most significant bit of the row's number",
+    )
+    shape = parser.add_argument_group("wavefunction")
+    shape.add_argument("--ansatz", choices=SIZES, default="gru", help="default gru")
+    for name in ("units", "layers", "width", "heads"):
+        shape.add_argument(f"--{name}", type=int)
+    shape.add_argument(
+        "--positive", action="store_true", help="no phases, whatever the bases (one basis: always)"
+    )
+    shape.add_argument("--sector", type=int, help="total 2 S_z of every configuration")
+    shape.add_argument("--periodic", action="store_true", help="the sites form a ring")
+    for name in ("spin-flip", "reflection", "translation"):
+        shape.add_argument(f"--{name}", action="store_true", help="impose this symmetry")
+    run = parser.add_argument_group("training")
+    run.add_argument("--steps", type=int, default=300, help="at most (default 300)")
+    run.add_argument("--held-out", type=float, default=0.1, help="share of shots (default 0.1)")
+    run.add_argument(
+        "--readout",
+        metavar="P,Q|learned",
+        help="errors P(1 measured | 0), P(0 measured | 1) of each site, or learned",
+    )
+    run.add_argument(
+        "--members", type=int, default=10, help="refits for the interval (default 10; 0: none)"
+    )
+    add_output(parser, "HDF5 file for the state")
+    add_seed(parser)
+    add_json(parser)
+    parser.set_defaults(run=tomography)
+
+
+def tomography(options: argparse.Namespace) -> None:
+    """physgen spins tomography."""
+    started = time.monotonic()
+    import jax
+    import numpy as np
+
+    from physgen.io import require_writable
+    from physgen.spins import fidelity, save_wavefunction
+    from physgen.spins.lattice import Chain
+    from physgen.spins.tomography import (
+        TomographySettings,
+        bootstrap,
+        interval_of,
+        read_amplitudes,
+        read_shots,
+        reconstruct,
+    )
+
+    if options.members == 1 or options.members < 0:
+        raise InputError("expected --members 0, or at least 2 for a scatter")
+    require_writable(options.out, options.force)
+    shots = read_shots(options.shots, options.bases)
+    target = None if options.target is None else read_amplitudes(options.target, shots.sites)
+    options.marshall = False
+    options.phase = len(shots.distinct()[0]) > 1 and not options.positive
+    if options.ansatz == "gru" and options.units is None:
+        options.units = 16
+    key, key_boot = jax.random.split(jax.random.key(options.seed))
+    found = reconstruct(
+        key,
+        shots,
+        ansatz_of(options),
+        lattice=Chain(shots.sites, options.periodic),
+        readout=_readout(options.readout, shots.sites),
+        settings=TomographySettings(steps=options.steps, held_out=options.held_out),
+    )
+    figures = _figures(found, time.monotonic() - started)
+    if target is not None:
+        figures["fidelity"] = fidelity(found.wavefunction, target)
+    save_wavefunction(
+        options.out, found.wavefunction, metadata={"result": figures}, overwrite=options.force
+    )
+    if target is not None:
+        figures["fidelity_interval"] = None
+        if options.members:
+            print(f"refitting {options.members} times for the interval", file=sys.stderr)
+            values = bootstrap(key_boot, found, options.members).fidelities(target)
+            low, high = interval_of(figures["fidelity"], values)
+            figures["fidelity_interval"] = np.clip([low, high], 0, 1).tolist()
+    figures["total_seconds"] = time.monotonic() - started
+    if found.caveat is not None:
+        print(f"physgen: caveat: {found.caveat}", file=sys.stderr)
+    tell(options, figures, _in_words(figures, options.out))
+
+
+def _readout(given: str | None, sites: int) -> Any:
+    from physgen.spins.tomography import Readout
+
+    if given is None or given == "learned":
+        return given
+    try:
+        up, down = (float(word) for word in given.split(","))
+    except ValueError:
+        raise InputError(
+            f"expected --readout learned, or two probabilities as 0.02,0.03, got {given!r}"
+        ) from None
+    return Readout.flips(up, down, sites)
+
+
+def _figures(found: "Reconstruction", seconds: float) -> dict[str, Any]:
+    readout: Readout | None = found.readout
+    return {
+        "sites": found.shots.sites,
+        "shots": len(found.shots),
+        "bases": len(found.shots.distinct()[0]),
+        "held_out_shots": found.held_out,
+        "held_out_log_likelihood": found.held_out_log_likelihood,
+        "held_out_log_likelihood_error": found.held_out_error,
+        "steps": found.best_step,
+        "complex": found.wavefunction.phase,
+        "readout": None if readout is None else readout.confusion,
+        "caveat": found.caveat,
+        "interrupted": found.run.interrupted,
+        "compile_seconds": found.run.compile_seconds,
+        "seconds": seconds,
+    }
+
+
+def _in_words(figures: dict[str, Any], out: Path) -> str:
+    f = figures
+    lines = [
+        f"{f['shots']} shots of {f['sites']} sites in {f['bases']} bases: held-out log-likelihood "
+        f"{f['held_out_log_likelihood']:.4f} +- {f['held_out_log_likelihood_error']:.2g} nats a "
+        f"shot, {f['seconds']:.1f} s"
+    ]
+    if "fidelity" in f:
+        interval = f["fidelity_interval"]
+        between = "" if interval is None else f", 95% from {interval[0]:.4f} to {interval[1]:.4f}"
+        lines.append(f"fidelity {f['fidelity']:.4f}{between}")
+    return "\n".join([*lines, f"{out} written"])

@@ -1,0 +1,65 @@
+"""Any density of outcomes, at its largest likelihood."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, PRNGKeyArray
+
+from physgen.density import Density
+from physgen.train import FitResult, FitSettings, OptimizerSettings, Report, fit, gradient_step
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """held_out, error: the mean log p of held-out events in nats, and its standard error."""
+
+    density: Any
+    held_out: float
+    error: float
+    run: FitResult
+
+
+def fit_density(
+    key: PRNGKeyArray,
+    density: Density,
+    training: dict[str, np.ndarray],
+    held_out: dict[str, np.ndarray],
+    settings: FitSettings,
+    optimizer: OptimizerSettings,
+    *,
+    report: Report | None = None,
+) -> Fitted:
+    """Train a density on events `x` (and contexts `context`, where it has any).
+
+    The held-out events choose the step, where the settings have patience.
+    """
+    graph, parameters, rest = nnx.split(density, nnx.Param, ...)
+
+    def log_prob(density: Density, batch: dict[str, Array]) -> Array:
+        if density.context_shape is None:
+            return jax.vmap(lambda x: density._log_prob(x, None))(batch["x"])
+        return jax.vmap(density._log_prob)(batch["x"], batch["context"])
+
+    def loss(parameters: Any, key: Array, batch: dict[str, Array]) -> Array:
+        return -log_prob(nnx.merge(graph, parameters, rest), batch).mean()
+
+    step = gradient_step(parameters, loss, optimizer)
+    run = fit(
+        key,
+        step.step,
+        step.state,
+        training,
+        settings,
+        evaluate=step.evaluate,
+        validation_data=held_out,
+        on_total_steps=step.on_total_steps,
+        report=report,
+    )
+    trained = nnx.merge(graph, step.unravel(run.state.ema), rest)
+    values = np.asarray(jax.jit(log_prob)(trained, jax.tree.map(jnp.asarray, held_out)), float)
+    error = float(values.std() / np.sqrt(max(len(values) - 1, 1)))
+    return Fitted(trained, float(values.mean()), error, run)
