@@ -1,6 +1,7 @@
 """A step of variational Monte Carlo beside NetKet: the critical Ising chain of 40 sites.
 
     python benchmarks/variational.py [--steps 300]
+    python benchmarks/variational.py --race 300
 
 Both take 200 exact samples a step of a recurrent network of 50 gated units in single precision,
 with Adam. Blocks of steps alternate, so that whatever else the machine does meets both. The seconds

@@ -50,6 +50,7 @@ class Dispatch:
     ):
         self._everywhere = NamedSharding(mesh, PartitionSpec())
         self._by_batch = NamedSharding(mesh, PartitionSpec(None, "batch"))
+        self._device = mesh.devices.flat[0]
         self._key = jax.device_put(key, self._everywhere)
         self._seed = seed_of(key)
         self._step = step
@@ -77,7 +78,7 @@ class Dispatch:
             started = time.monotonic()
             function = jax.jit(self._scan, donate_argnums=1, out_shardings=self._everywhere)
             compiled = function.lower(*arguments).compile()
-            _require_fitting(compiled, self._everywhere.mesh)
+            _require_fitting(compiled, self._device)
             self._compiled = compiled
             self.compile_seconds = time.monotonic() - started
         state, info = self._compiled(*arguments)
@@ -105,9 +106,8 @@ def _strong_copy(leaf: Any) -> jax.Array:
     return copy if jnp.issubdtype(copy.dtype, jax.dtypes.prng_key) else copy.astype(copy.dtype)
 
 
-def _require_fitting(compiled: Any, mesh: Mesh) -> None:
+def _require_fitting(compiled: Any, device: jax.Device) -> None:
     """Raises InputError if the step needs more memory than its device has."""
-    device = mesh.devices.flat[0]
     there, needed = memory_of(device), compiled.memory_analysis()
     if there is None or needed is None:
         return
