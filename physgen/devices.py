@@ -30,7 +30,7 @@ def map_over_devices(function: Callable[..., Any], *items: Any) -> Any:
     return jax.shard_map(local, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)(*items)
 
 
-def memory_of(device: jax.Device) -> int | None:
+def memory_of(device: Any) -> int | None:
     """Bytes that a device has in all, the main memory for a CPU; None if it does not say."""
     if device.platform == "cpu":
         known = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names

@@ -106,7 +106,7 @@ def _strong_copy(leaf: Any) -> jax.Array:
     return copy if jnp.issubdtype(copy.dtype, jax.dtypes.prng_key) else copy.astype(copy.dtype)
 
 
-def _require_fitting(compiled: Any, device: jax.Device) -> None:
+def _require_fitting(compiled: Any, device: Any) -> None:
     """Raises InputError if the step needs more memory than its device has."""
     there, needed = memory_of(device), compiled.memory_analysis()
     if there is None or needed is None:
