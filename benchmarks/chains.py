@@ -69,13 +69,13 @@ def heisenberg(j2: float) -> Callable[[int], Hamiltonian]:
 
 GRU = GRUWavefunction(units=50)
 EVEN = GRUWavefunction(units=50, spin_flip=True)
-MARSHALL = GRUWavefunction(units=64, marshall=True, sector=0)
+SINGLET = GRUWavefunction(units=64, marshall=True, sector=0, spin_flip=True)
 TO_100 = stages((20, 100), (40, 80), (100, 150))
 CASES = (
     *(Case(f"ising-100-h{h}", ising(h), EVEN, TO_100) for h in (0.5, 1.0, 1.5)),
     Case("ising-1000", ising(1.0), GRU, stages((20, 150), (60, 100), (200, 60), (1000, 20))),
     *(
-        Case(f"heisenberg-100-j{j2}", heisenberg(j2), MARSHALL, TO_100, DMRG.get(j2))
+        Case(f"heisenberg-100-j{j2}", heisenberg(j2), SINGLET, TO_100, DMRG.get(j2))
         for j2 in (0.0, 0.2, 0.5)
     ),
 )

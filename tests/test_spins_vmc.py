@@ -22,6 +22,7 @@ from physgen.spins import (
     self_check,
 )
 from physgen.spins.optimisers import natural_direction
+from physgen.spins.symmetry import could_impose_spin_flip
 from physgen.spins.vmc import sampled_problem
 from physgen.train import NonFiniteError, Silent
 
@@ -45,6 +46,21 @@ def test_stochastic_reconfiguration_finds_the_ground_state():
     assert found.energy.energy - exact.energy > -4 * found.energy.error
     assert found.energy.v_score < 2e-3
     assert found.steps == 150 and len(found.history["v_score"]) == 15
+
+
+@pytest.mark.parametrize(
+    ("ansatz", "hamiltonian", "could"),
+    [
+        (GRUWavefunction(units=4), ISING, True),
+        (GRUWavefunction(units=4, spin_flip=True), ISING, False),
+        (GRUWavefunction(units=4), TransverseFieldIsing(6, longitudinal=0.1), False),
+        (GRUWavefunction(units=4, sector=0), Heisenberg(6), True),
+        (GRUWavefunction(units=4, sector=2), Heisenberg(6), False),
+    ],
+)
+def test_a_spin_flip_that_could_be_imposed_is_noticed(ansatz, hamiltonian, could):
+    wavefunction = ansatz.build(6, rngs=nnx.Rngs(0))
+    assert could_impose_spin_flip(wavefunction, hamiltonian.operator) is could
 
 
 def test_the_unit_of_energy_changes_nothing():

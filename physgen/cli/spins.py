@@ -94,13 +94,20 @@ def ground_state(options: argparse.Namespace) -> int:
 
     from physgen.io import require_writable
     from physgen.spins import self_check
-    from physgen.spins.symmetry import require_symmetries
+    from physgen.spins.symmetry import could_impose_spin_flip, require_symmetries
 
     for name in ("steps", "samples", "energy_samples"):
         if getattr(options, name) < 2:
             raise InputError(f"expected --{name.replace('_', '-')} of at least 2")
     hamiltonian, ansatz, sizes = hamiltonian_of(options), ansatz_of(options), _sizes(options)
-    require_symmetries(ansatz.build(hamiltonian.geometry, rngs=nnx.Rngs(0)), hamiltonian.operator)
+    built = ansatz.build(hamiltonian.geometry, rngs=nnx.Rngs(0))
+    require_symmetries(built, hamiltonian.operator)
+    if could_impose_spin_flip(built, hamiltonian.operator):
+        print(
+            "physgen: note: flipping all spins leaves this Hamiltonian as it is; --spin-flip "
+            "imposes that on the wavefunction, which keeps out low excitations for twice the work",
+            file=sys.stderr,
+        )
     reference = reference_of(options, hamiltonian)
     if options.out is not None:
         if options.out.exists() and not options.out.is_dir():

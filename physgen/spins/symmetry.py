@@ -46,6 +46,13 @@ def is_symmetric(operator: PauliSum, image: Image) -> bool:
     return _all_zero(moved.values(), operator)
 
 
+def could_impose_spin_flip(wavefunction: Wavefunction, operator: PauliSum) -> bool:
+    """Whether flipping all spins is a symmetry that the wavefunction could have, and has not."""
+    flip = tuple(range(operator.n)), True
+    has = any(flipped for _, flipped in wavefunction.images)
+    return not has and not wavefunction.sector and is_symmetric(operator, flip)
+
+
 def conserves_magnetisation(operator: PauliSum) -> bool:
     """Whether the operator commutes with sum Z.
 
