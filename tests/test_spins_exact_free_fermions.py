@@ -158,6 +158,9 @@ def test_other_bad_input_is_refused():
     found = ising_chain(4, 1, 1)
     with pytest.raises(InputError, match="sites from 0 to 3"):
         found.correlation("Z", 0, 4)
+    for ask in (found.magnetisation, lambda axis: found.correlation(axis, 0, 1)):
+        with pytest.raises(InputError, match='axis "X", "Y" or "Z", got \'z\''):
+            ask("z")
     for k in (0, 4):
         with pytest.raises(InputError, match="cut after 1 to 3 sites"):
             found.renyi_2_entropy(k)

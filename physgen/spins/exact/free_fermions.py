@@ -50,18 +50,20 @@ class GaussianState:
         """Sites."""
         return len(self.g)
 
-    def magnetisation(self, axis: Axis) -> Float[np.ndarray, " n"]:
+    def magnetisation(self, axis: str) -> Float[np.ndarray, " n"]:
         """<P_i> at each site, P a Pauli matrix; zero off the field's axis, by parity."""
+        _require_axis(axis)
         return np.diag(self.g).copy() if axis == self.axes[2] else np.zeros(self.n)
 
-    def correlation(self, axis: Axis, i: int, j: int) -> float:
+    def correlation(self, axis: str, i: int, j: int) -> float:
         """<P_i P_j>, not connected, with P a Pauli matrix.
 
         Along the field two entries of g, else a determinant of |i - j| rows: 0.1 s for 1000.
 
         Raises:
-            InputError: for sites that are not there.
+            InputError: for sites that are not there, or another axis.
         """
+        _require_axis(axis)
         if not (0 <= i < self.n and 0 <= j < self.n):
             raise InputError(
                 f"expected sites from 0 to {self.n - 1}, got {i} and {j}; count from 0"
@@ -99,6 +101,11 @@ class GaussianState:
             )
         part = slice(0, k) if 2 * k <= self.n else slice(k, self.n)
         return np.minimum(np.linalg.svd(self.g[part, part], compute_uv=False), 1)
+
+
+def _require_axis(axis: str) -> None:
+    if axis not in ("X", "Y", "Z"):
+        raise InputError(f'expected axis "X", "Y" or "Z", got {axis!r}; capital letters')
 
 
 def xy_chain(
