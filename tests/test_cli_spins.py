@@ -32,6 +32,7 @@ def test_the_path_of_a_user(tmp_path, capsys):
     status, said = run(capsys, *GROUND, "--steps", 40, "--grow-from", 3, "--out", out, "--json")
     figures = json.loads(said.out)
     assert status == 0 and "self-check" in said.err and "growing to 6 sites" in said.err
+    assert "--spin-flip imposes that" in said.err
     assert figures["n"] == 6 and figures["reference"] == "free fermions"
     relative = (figures["energy"] - figures["reference_energy"]) / abs(figures["reference_energy"])
     assert figures["signed_relative_error"] == pytest.approx(relative)

@@ -102,12 +102,6 @@ def ground_state(options: argparse.Namespace) -> int:
     hamiltonian, ansatz, sizes = hamiltonian_of(options), ansatz_of(options), _sizes(options)
     built = ansatz.build(hamiltonian.geometry, rngs=nnx.Rngs(0))
     require_symmetries(built, hamiltonian.operator)
-    if could_impose_spin_flip(built, hamiltonian.operator):
-        print(
-            "physgen: note: flipping all spins leaves this Hamiltonian as it is; --spin-flip "
-            "imposes that on the wavefunction, which keeps out low excitations for twice the work",
-            file=sys.stderr,
-        )
     reference = reference_of(options, hamiltonian)
     if options.out is not None:
         if options.out.exists() and not options.out.is_dir():
@@ -118,6 +112,12 @@ def ground_state(options: argparse.Namespace) -> int:
         raise InputError("expected --out with --resume, where the interrupted run is; give it")
     key_check, key = jax.random.split(jax.random.key(options.seed))
     print(self_check(key_check, ansatz, hamiltonian.operator), file=sys.stderr)
+    if could_impose_spin_flip(built, hamiltonian.operator):
+        print(
+            "physgen: note: flipping all spins leaves this Hamiltonian as it is; --spin-flip "
+            "imposes that on the wavefunction, which keeps out low excitations for twice the work",
+            file=sys.stderr,
+        )
     found = _minimise(options, key, ansatz, sizes)
     figures = _figures(found, reference)
     if options.out is not None:
