@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from physgen.errors import InputError
 
@@ -116,6 +116,18 @@ def _read_terms(path: Path) -> tuple:
                 f"-1.0 ZZ 0 1, got {line.strip()!r}"
             ) from None
     return tuple(terms)
+
+
+def add_ansatz(parser: argparse.ArgumentParser) -> Any:
+    """Options that `ansatz_of` reads, but for signs and phases; the group that they are in."""
+    shape = parser.add_argument_group("wavefunction")
+    shape.add_argument("--ansatz", choices=SIZES, default="gru", help="default gru")
+    for name in ("units", "layers", "width", "heads"):
+        shape.add_argument(f"--{name}", type=int)
+    shape.add_argument("--sector", type=int, help="total 2 S_z of every configuration")
+    for name in ("spin-flip", "reflection", "translation"):
+        shape.add_argument(f"--{name}", action="store_true", help="impose this symmetry")
+    return shape
 
 
 def ansatz_of(options: argparse.Namespace) -> "Ansatz":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from physgen.cli import tomography
 from physgen.cli.hamiltonians import (
-    SIZES,
+    add_ansatz,
     add_hamiltonian,
     ansatz_of,
     hamiltonian_of,
@@ -35,15 +35,9 @@ def add_commands(commands) -> None:
 
     parser = spins.add_parser("ground-state", help="variational Monte Carlo")
     add_hamiltonian(parser)
-    shape = parser.add_argument_group("wavefunction")
-    shape.add_argument("--ansatz", choices=SIZES, default="gru", help="default gru")
-    for name in ("units", "layers", "width", "heads"):
-        shape.add_argument(f"--{name}", type=int)
+    shape = add_ansatz(parser)
     shape.add_argument("--phase", action="store_true", help="complex amplitudes")
     shape.add_argument("--marshall", action="store_true", help="the sign rule of antiferromagnets")
-    shape.add_argument("--sector", type=int, help="total 2 S_z of every configuration")
-    for name in ("spin-flip", "reflection", "translation"):
-        shape.add_argument(f"--{name}", action="store_true", help="impose this symmetry")
     run = parser.add_argument_group("training")
     run.add_argument("--steps", type=int, default=300, help="default 300")
     run.add_argument("--samples", type=int, default=200, help="a step (default 200)")

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from physgen.cli.hamiltonians import SIZES, ansatz_of
+from physgen.cli.hamiltonians import add_ansatz, ansatz_of
 from physgen.cli.options import add_json, add_output, add_seed, tell
 from physgen.errors import InputError
 
@@ -34,17 +34,11 @@ def add_command(commands) -> None:
         help="amplitudes to compare with, text or .npy with columns re and im; the first site is "
         "the most significant bit of the row's number",
     )
-    shape = parser.add_argument_group("wavefunction")
-    shape.add_argument("--ansatz", choices=SIZES, default="gru", help="default gru")
-    for name in ("units", "layers", "width", "heads"):
-        shape.add_argument(f"--{name}", type=int)
+    shape = add_ansatz(parser)
     shape.add_argument(
         "--positive", action="store_true", help="no phases, whatever the bases (one basis: always)"
     )
-    shape.add_argument("--sector", type=int, help="total 2 S_z of every configuration")
     shape.add_argument("--periodic", action="store_true", help="the sites form a ring")
-    for name in ("spin-flip", "reflection", "translation"):
-        shape.add_argument(f"--{name}", action="store_true", help="impose this symmetry")
     run = parser.add_argument_group("training")
     run.add_argument("--steps", type=int, default=300, help="at most (default 300)")
     run.add_argument("--held-out", type=float, default=0.1, help="share of shots (default 0.1)")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from physgen.nets.autoregressive import step_by_step
 from physgen.nets.recurrent import GRUCell
 
 
@@ -65,9 +66,4 @@ class Given:
         return carry, self.network.last(features)
 
     def __call__(self, symbols: Int[Array, " n"]) -> Float[Array, "n outputs"]:
-        carry, first = self.start()
-
-        def step(carry, symbol):
-            return self.advance(carry, symbol, 0)
-
-        return jnp.concatenate([first[None], jax.lax.scan(step, carry, symbols[:-1])[1]])
+        return step_by_step(self, symbols)[0]

@@ -116,10 +116,11 @@ def box_strata(groups: Sequence[Group]) -> Strata:
     offsets = np.cumsum(
         [0] + [1 + max(g.real_strata.max(), g.generated_strata.max()) for g in groups]
     )
-    return tuple(
-        np.concatenate([o + s for o, s in zip(offsets, numbers, strict=False)])
-        for numbers in ([g.real_strata for g in groups], [g.generated_strata for g in groups])
-    )  # type: ignore[return-value]
+    pairs = list(zip(offsets, groups, strict=False))
+    return (
+        np.concatenate([offset + group.real_strata for offset, group in pairs]),
+        np.concatenate([offset + group.generated_strata for offset, group in pairs]),
+    )
 
 
 def _residuals(
@@ -128,15 +129,12 @@ def _residuals(
     """Rows of the groups, one group after another, less the mean of their group."""
     pairs = [(real[group.real], generated[group.generated]) for group in groups]
     means = [_mean(np.concatenate(pair)) for pair in pairs]
-    return tuple(
-        np.concatenate(
-            [
-                np.where(np.isfinite(pair[side]), pair[side] - mean, 0.0)
-                for pair, mean in zip(pairs, means, strict=True)
-            ]
-        )
-        for side in (0, 1)
-    )  # type: ignore[return-value]
+    return _less(means, [one for one, _ in pairs]), _less(means, [other for _, other in pairs])
+
+
+def _less(means, parts) -> Float[np.ndarray, "r p"]:
+    less = [part - mean for part, mean in zip(parts, means, strict=True)]
+    return np.concatenate([np.where(np.isfinite(rows), rows, 0.0) for rows in less])
 
 
 def _mean(values: Float[np.ndarray, "N p"]) -> Float[np.ndarray, " p"]:
