@@ -4,7 +4,8 @@ Formats, told by their first bytes and then by their suffix:
 
 * HDF5 (.h5, .hdf5): the layout of `physgen.galaxies.catalogue`; only `position` is needed.
 * NPZ (.npz), one of: the same names as in HDF5; `features` (n, N, >= 3), whose first three columns
-  are positions and next three velocities, in the file's own units, with `mask` (n, N); or columns.
+  are positions, the next three velocities, in the file's own units, and the others (counted from
+  0) columns feature_6, feature_7, ...; with `mask` (n, N); or columns.
 * Text (.csv, .txt, .dat): a first line that names the columns, commas or white space between.
 * FITS (.fits, .fit): the first binary table, as columns.
 
@@ -23,6 +24,7 @@ import h5py
 import numpy as np
 
 from physgen.errors import InputError
+from physgen.galaxies.column import Column
 from physgen.galaxies.survey import comoving_positions
 from physgen.io import open_hdf5, read_header
 
@@ -92,6 +94,13 @@ def _from_hdf5(path):
         for name in ("position", "velocity", "log_mass"):
             if name in datasets and "unit" in datasets[name].attrs:
                 fields[f"{name}_unit"] = _text(datasets[name].attrs["unit"])
+        columns = file.get("columns")
+        if isinstance(columns, h5py.Group):
+            fields["columns"] = tuple(
+                Column(name, values[()], _text(values.attrs.get("unit", "")))
+                for name, values in columns.items()
+                if isinstance(values, h5py.Dataset)
+            )
     return fields
 
 
@@ -158,6 +167,10 @@ def _from_features(arrays, path):
     fields = {"position": features[..., :3], "position_unit": "file units"}
     if features.shape[-1] >= 6:
         fields |= {"velocity": features[..., 3:6], "velocity_unit": "file units"}
+        fields["columns"] = tuple(
+            Column(f"feature_{i}", features[..., i], "file units")
+            for i in range(6, features.shape[-1])
+        )
     if "mask" in arrays:
         fields["mask"] = _as_mask(arrays["mask"])
     return fields
