@@ -1,7 +1,8 @@
 """Galaxies: catalogues, a simulator, emulators of p(galaxies | parameters), and their judge."""
 
 from physgen.galaxies.catalogue import Catalogue, read_catalogue, write_catalogue
-from physgen.galaxies.emulator import Domain, EmulatorSettings, GalaxyEmulator
+from physgen.galaxies.domain import Domain
+from physgen.galaxies.emulator import EmulatorSettings, GalaxyEmulator
 from physgen.galaxies.generate import OutsideTrainingRange, generate
 from physgen.galaxies.measure import Measurement, measure, write_measurement
 from physgen.galaxies.simulate import SimulationSettings, simulate, sobol_parameters
