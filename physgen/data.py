@@ -121,16 +121,16 @@ class NormalScores:
         low, high = float(values.min()), float(values.max())
         return cls(tuple((low + (knots - low) * (high - low) / (knots[-1] - low)).tolist()))
 
-    def apply(self, x: jax.Array) -> jax.Array:
+    def apply(self, x: np.ndarray | jax.Array) -> jax.Array:
         """The scores of x, of any shape; those of the extremes beyond them."""
         return jnp.interp(x, *self._table())
 
-    def invert(self, z: jax.Array) -> jax.Array:
+    def invert(self, z: np.ndarray | jax.Array) -> jax.Array:
         """The value of each score, between the extremes."""
         knots, scores = self._table()
         return jnp.interp(z, scores, knots)
 
-    def slope(self, x: jax.Array) -> jax.Array:
+    def slope(self, x: np.ndarray | jax.Array) -> jax.Array:
         """dz/dx at x; infinite nowhere, zero beyond the extremes."""
         knots, scores = self._table()
         at = jnp.clip(jnp.searchsorted(knots, x, side="right") - 1, 0, self.KNOTS - 2)

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.stats import ks_2samp, kstest
 
-from physgen.data import Standardisation, batch_indices, seed_of, split
+from physgen.data import NormalScores, Standardisation, batch_indices, seed_of, split
 from physgen.errors import InputError
 
 
@@ -96,3 +97,40 @@ def test_standardisation_is_a_pytree_of_buffers():
 def test_standardisation_refuses(bad):
     with pytest.raises(InputError):
         Standardisation.fit(bad)
+
+
+def skewed(n=20_000):
+    return 13.5 + np.random.default_rng(0).exponential(0.3, n)
+
+
+def test_normal_scores_are_normal_and_never_leave_the_extremes():
+    values = skewed().astype(np.float32)
+    scores = NormalScores.fit(values)
+    z = np.asarray(scores.apply(values))
+    assert kstest(z, "norm").statistic < 0.01
+    back = np.asarray(scores.invert(z))
+    np.testing.assert_allclose(back, values, atol=1e-4)
+    far = np.asarray(scores.invert(np.array([-50.0, 50.0])))
+    np.testing.assert_allclose(far, [values.min(), values.max()], rtol=1e-6)
+    drawn = np.asarray(scores.invert(np.random.default_rng(1).normal(size=20_000)))
+    assert ks_2samp(drawn, values).pvalue > 1e-3
+
+
+def test_the_slope_of_normal_scores_is_their_derivative():
+    scores = NormalScores.fit(skewed(300))
+    knots = np.asarray(scores.knots)
+    between = jnp.asarray((knots[1:] + knots[:-1])[::8] / 2)
+    expected = jax.vmap(jax.grad(scores.apply))(between)
+    np.testing.assert_allclose(scores.slope(between), expected, rtol=1e-3)
+
+
+def test_normal_scores_of_values_with_many_equal_ones_increase():
+    scores = NormalScores.fit(np.repeat([1.0, 2.0, 5.0], [50, 10, 40]))
+    assert (np.diff(scores.knots) > 0).all()
+    assert (scores.knots[0], scores.knots[-1]) == pytest.approx((1.0, 5.0))
+
+
+@pytest.mark.parametrize("values", [[1.0, np.nan], [], [2.0, 2.0]])
+def test_normal_scores_of_nothing_to_learn_from(values):
+    with pytest.raises(InputError, match="not all equal"):
+        NormalScores.fit(np.array(values))

@@ -1,6 +1,7 @@
 """Galaxies: catalogues, a simulator, emulators of p(galaxies | parameters), and their judge."""
 
 from physgen.galaxies.catalogue import Catalogue, read_catalogue, write_catalogue
+from physgen.galaxies.column import Column
 from physgen.galaxies.domain import Domain
 from physgen.galaxies.emulator import EmulatorSettings, GalaxyEmulator
 from physgen.galaxies.generate import OutsideTrainingRange, generate
@@ -17,6 +18,7 @@ from physgen.galaxies.validate import validate_catalogues
 
 __all__ = [
     "Catalogue",
+    "Column",
     "Domain",
     "EmulatorSettings",
     "GalaxyEmulator",

@@ -103,17 +103,21 @@ class GalaxyEmulator(Density):
             clock=Clock(settings.warp),
             solver=FixedSteps(settings.evaluations),
         )
-        self.carried = None
-        if settings.carried is not None:
-            self.carried = Transport(
+        self.carried = (
+            None
+            if settings.carried is None
+            else Transport(
                 CarriedField(PairNetwork(geometry, settings.carried, rngs=rngs)),
                 Gaussian(),
                 (domain.points, domain.features.width - 3),
                 solver=FixedSteps(settings.carried_evaluations),
             )
-        self.counts = None
-        if settings.counts is not None:
-            self.counts = Counts(settings.counts, self.context_shape[0], rngs=rngs)
+        )
+        self.counts = (
+            None
+            if settings.counts is None
+            else Counts(settings.counts, self.context_shape[0], rngs=rngs)
+        )
 
     def __repr__(self) -> str:
         domain = self.domain
