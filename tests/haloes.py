@@ -4,9 +4,12 @@ import h5py
 import numpy as np
 
 BOX = 1000.0
-ROCKSTAR_COLUMNS = (
-    "ID DescID Mvir Vmax Vrms Rvir Rs Np X Y Z VX VY VZ JX JY JZ Spin rs_klypin Mvir_all M200b M200c"
-).split()
+# fmt: off
+ROCKSTAR_COLUMNS = [
+    "ID", "DescID", "Mvir", "Vmax", "Vrms", "Rvir", "Rs", "Np", "X", "Y", "Z", "VX", "VY", "VZ",
+    "JX", "JY", "JZ", "Spin", "rs_klypin", "Mvir_all", "M200b", "M200c",
+]
+# fmt: on
 
 
 def haloes(n=40, seed=0, box=BOX):

@@ -348,6 +348,7 @@ def test_tables_of_parameters(tmp_path, text, columns, names, labels):
         (".1 .2\n1 2\n", ["a"], "for its 2 columns"),
         ("a b\n1 2\n3\n", None, "row 2 has 1 values, expected 2"),
         ("a b\n1 2\n3 x\n", None, "table of numbers"),
+        ("a b\n1 2\nx 3\n", None, "table of numbers"),
         ("a a\n1 2\n", None, "name of its own"),
         ("a b\n1 2\n", ["c"], "no columns ['c']"),
     ],

@@ -215,7 +215,7 @@ def _padded(arrays):
 
 
 def _natural(path):
-    return [int(s) if s.isdigit() else s for s in re.split(r"([0-9]+)", path.as_posix())]
+    return [int(s) if s.isdecimal() else s for s in re.split(r"([0-9]+)", path.as_posix())]
 
 
 def _labelled(path, labels):

@@ -28,20 +28,19 @@ def read_survey(
     randoms: str | os.PathLike[str],
     *,
     omega_m: float = 0.3,
-    weights: Sequence[str] = (),
-    random_weights: Sequence[str] | None = None,
+    weights: str | Sequence[str] = (),
+    random_weights: str | Sequence[str] | None = None,
 ) -> Survey:
     """Galaxies and randoms from two tables, FITS, NPZ or text, with columns as for a Catalogue.
 
     omega_m: of the flat LCDM universe in which redshifts become distances.
-    weights: columns whose product weighs a galaxy ("WEIGHT_FKP", "WEIGHT_SYSTOT"); none is one.
+    weights: a column, or several whose product weighs a galaxy ("WEIGHT_FKP", "WEIGHT_SYSTOT");
+        1 if not given.
     random_weights: the same of the randoms; those of the galaxies if not given.
 
     Raises InputError for files that cannot be read as such tables, columns that they have not, and
     weights that are not finite or are negative.
     """
-    if isinstance(weights, str) or isinstance(random_weights, str):
-        raise InputError("weights must be a list of columns, got one word; put it in a list")
     position, weight = _read(Path(galaxies), omega_m, weights, "weights")
     chosen = weights if random_weights is None else random_weights
     return Survey(position, weight, *_read(Path(randoms), omega_m, chosen, "random_weights"))
@@ -53,6 +52,7 @@ def _read(path, omega_m, names, option):
         raise InputError(f"{path}: expected a table of a survey, FITS, NPZ or text, got {kind}")
     columns = lower(read_columns(path, kind))
     position = positions(columns, path, omega_m)
+    names = (names,) if isinstance(names, str) else tuple(names)
     wanted = tuple(name.lower() for name in names)
     missing = [name for name in names if name.lower() not in columns]
     if missing:

@@ -52,7 +52,7 @@ def read_parameters(path: Path, columns: Sequence[str] | None = None) -> Paramet
             )
     labels = None
     called = names is not None and names[0].lower() in _LABELS
-    if called or not all(_is_number(row[0]) for row in body):
+    if called or not any(_is_number(row[0]) for row in body):
         labels = tuple(row[0] for row in body)
         body = [row[1:] for row in body]
         names = names and names[1:]
