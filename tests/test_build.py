@@ -155,6 +155,9 @@ QUIJOTE = "#Omega_m Omega_b h ns s8\n" + "\n".join(
 def test_the_command_builds_from_quijote(capsys, tmp_path):
     for i, count in enumerate(COUNTS):
         write_fof(tmp_path / "sims" / str(i) / "groups_004", *haloes(count, seed=i))
+    folder = tmp_path / "sims" / "1" / "groups_004"
+    status, text, _ = run(capsys, "info", folder, "--box", 1000, "--redshift", 0)
+    assert status == 0 and "galaxies: 25" in text
     (tmp_path / "t.txt").write_text(QUIJOTE)
     out = tmp_path / "mocks.h5"
     command = [

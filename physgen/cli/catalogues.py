@@ -42,6 +42,7 @@ def add_commands(commands, galaxies) -> None:
 
     parser = commands.add_parser("info", help="what is in a file")
     parser.add_argument("file", type=Path)
+    add_reading(parser)
     add_json(parser)
     parser.set_defaults(run=info)
 
@@ -143,14 +144,17 @@ def _measured_survey(options):
 
 def info(options: argparse.Namespace) -> None:
     """physgen info."""
-    import h5py
-
     from physgen.galaxies.catalogue import read_catalogue
+    from physgen.galaxies.readers.formats import format_of
     from physgen.io import describe
 
-    suffix = options.file.suffix
-    if options.file.is_file() and not h5py.is_hdf5(options.file) and suffix not in (".h5", ".hdf5"):
-        catalogue = read_catalogue(options.file)
+    if format_of(options.file) != "hdf5":
+        catalogue = read_catalogue(
+            options.file,
+            box_size=options.box,
+            objects=options.objects,
+            redshift=options.redshift,
+        )
         facts = {
             "kind": "catalogue",
             "boxes": len(catalogue),
