@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.special import ndtr
 
 from physgen.errors import InputError
 
@@ -81,6 +83,63 @@ class Standardisation:
     def invert(self, z: Data) -> Data:
         """(..., *event) standardised -> (..., *event) in the data's units."""
         return z * _aligned(self.scale, z) + _aligned(self.mean, z)
+
+
+@dataclass(frozen=True)
+class NormalScores:
+    """The increasing map of one number to a standard normal one, by its quantiles.
+
+    Linear between `knots`, the quantiles of equally spaced scores from -REACH to REACH, the first
+    and the last of which are the extremes: `invert` never leaves them, so that a sharp cut-off of
+    the data is one of the samples too.
+    """
+
+    REACH: ClassVar[float] = 5.0
+    KNOTS: ClassVar[int] = 81
+    knots: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, values: np.ndarray) -> "NormalScores":
+        """The map of the values (n,).
+
+        Raises InputError where they are not finite, or all equal.
+        """
+        values = np.asarray(values, np.float64)
+        if not np.isfinite(values).all() or values.size == 0 or values.min() == values.max():
+            raise InputError(
+                "expected finite values that are not all equal, got NaN, infinity or a constant; "
+                "leave that column out"
+            )
+        scores = np.linspace(-cls.REACH, cls.REACH, cls.KNOTS)
+        levels = ndtr(scores)
+        levels[0], levels[-1] = 0.0, 1.0
+        knots = np.quantile(values, levels)
+        # Equal knots, where many values are equal, are moved apart so that the map inverts.
+        least = 1e-5 * (knots[-1] - knots[0])
+        rising = least * np.arange(cls.KNOTS)
+        knots = np.maximum.accumulate(knots - rising) + rising
+        low, high = float(values.min()), float(values.max())
+        return cls(tuple((low + (knots - low) * (high - low) / (knots[-1] - low)).tolist()))
+
+    def apply(self, x: jax.Array) -> jax.Array:
+        """The scores of x, of any shape; those of the extremes beyond them."""
+        return jnp.interp(x, *self._table())
+
+    def invert(self, z: jax.Array) -> jax.Array:
+        """The value of each score, between the extremes."""
+        knots, scores = self._table()
+        return jnp.interp(z, scores, knots)
+
+    def slope(self, x: jax.Array) -> jax.Array:
+        """dz/dx at x; infinite nowhere, zero beyond the extremes."""
+        knots, scores = self._table()
+        at = jnp.clip(jnp.searchsorted(knots, x, side="right") - 1, 0, self.KNOTS - 2)
+        inside = (x >= knots[0]) & (x <= knots[-1])
+        return jnp.where(inside, (jnp.diff(scores) / jnp.diff(knots))[at], 0.0)
+
+    def _table(self) -> tuple[jax.Array, jax.Array]:
+        knots = jnp.asarray(self.knots)
+        return knots, jnp.linspace(-self.REACH, self.REACH, self.KNOTS)
 
 
 def _aligned(moment: np.ndarray | jax.Array, x: np.ndarray | jax.Array):

@@ -134,6 +134,8 @@ def test_files_without_masses_or_of_several_boxes(tmp_path):
     assert "a.csv has no masses" in message
     message = error_of(build_catalogue, [tmp_path / "b.npz"], table(1))
     assert "b.npz holds 2 boxes" in message
+    np.savez(tmp_path / "c.npz", features=np.arange(14.0).reshape(1, 2, 7))
+    assert build_catalogue([tmp_path / "c.npz"], table(1)).columns[0].values.tolist() == [[6, 13]]
     found = build_catalogue([tmp_path / "a.csv"], table(1))
     assert found.log_mass is None and found.velocity is None and found.box_size is None
 

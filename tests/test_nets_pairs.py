@@ -134,3 +134,61 @@ def test_radial_basis_has_compact_smooth_bumps():
     np.testing.assert_allclose(basis.max(axis=1), 1.0)
     assert jnp.max(jnp.sum(basis > 0, axis=0)) == 4
     np.testing.assert_array_equal(basis[:, jnp.abs(x) > 2.01], 0.0)
+
+
+CARRYING = randomised(Torus(1.0), vectors=1, scalars=2)
+
+
+def carrying_cloud(seed):
+    place, rest = jax.random.split(jax.random.key(seed))
+    carried = jax.random.normal(rest, (POINTS, 5))
+    return jnp.concatenate([jax.random.uniform(place, (POINTS, 3)), carried], axis=1)
+
+
+def rotated(x, axes, signs):
+    """Positions and the vector turned by a symmetry of the cube, scalars as they are."""
+    flip = jnp.array(signs, jnp.float32)[None]
+    place, vector = (part[:, jnp.array(axes)] * flip for part in (x[:, :3], x[:, 3:6]))
+    return jnp.concatenate([place, vector, x[:, 6:]], axis=1)
+
+
+@pytest.mark.parametrize("axes", [(1, 0, 2), (2, 0, 1)])
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, -1)])
+def test_carried_vectors_turn_and_carried_scalars_stay(axes, signs):
+    x = carrying_cloud(0)
+    close(
+        CARRYING(TIME, rotated(x, axes, signs), CONTEXT),
+        rotated(CARRYING(TIME, x, CONTEXT), axes, signs),
+    )
+
+
+def test_carried_numbers_permute_translate_and_ignore_padding():
+    x = carrying_cloud(1)
+    velocity = CARRYING(TIME, x, CONTEXT)
+    assert velocity.shape == x.shape
+    order = jax.random.permutation(jax.random.key(2), POINTS)
+    close(CARRYING(TIME, x[order], CONTEXT), velocity[order])
+    shift = jnp.array([[0.4, 0.7, 0.1, 0, 0, 0, 0, 0]])
+    close(CARRYING(TIME, x + shift, CONTEXT), velocity)
+    mask = jnp.arange(POINTS + 6) < POINTS
+    padded = CARRYING(TIME, jnp.concatenate([x, carrying_cloud(3)[:6]]), CONTEXT, mask)
+    close(padded[:POINTS], velocity)
+    np.testing.assert_array_equal(padded[POINTS:], 0.0)
+
+
+@pytest.mark.parametrize("column", [3, 6, 7])
+def test_what_is_carried_matters_to_every_column(column):
+    """Also to the neighbours: one galaxy's number is changed, the others' velocities follow."""
+    x = carrying_cloud(4)
+    change = CARRYING(TIME, x.at[0, column].add(1.0), CONTEXT) - CARRYING(TIME, x, CONTEXT)
+    assert jnp.min(jnp.max(jnp.abs(change[1:]), axis=0)) > 1e-5
+
+
+def test_untrained_velocities_of_carried_numbers_keep_them_normal():
+    """With zero last layers dy/dt = (2t - 1) / (t^2 + (1 - t)^2) y: y(t)^2 goes as the variance."""
+    settings = PairSettings(2, width=16, layers=1, heads=2, filters=4, vectors=1, scalars=2)
+    network = PairNetwork(Torus(1.0), settings, rngs=nnx.Rngs(0))
+    x = carrying_cloud(5)
+    np.testing.assert_allclose(
+        network(TIME, x, CONTEXT)[:, 3:], 0.2 / 0.52 * x[:, 3:], rtol=1e-5, atol=1e-6
+    )

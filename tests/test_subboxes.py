@@ -5,6 +5,7 @@ import pytest
 
 from physgen.errors import InputError
 from physgen.galaxies import Catalogue, cut, tile
+from physgen.galaxies.column import Column
 
 
 def boxes(n=3, galaxies=200, dtype=np.float32, box=96.0, seed=0):
@@ -15,6 +16,7 @@ def boxes(n=3, galaxies=200, dtype=np.float32, box=96.0, seed=0):
         mask=rng.uniform(size=(n, galaxies)) < 0.8,
         velocity=rng.normal(size=(n, galaxies, 3)),
         log_mass=rng.normal(13, 1, (n, galaxies)),
+        columns=(Column("concentration", rng.uniform(size=(n, galaxies))),),
         parameters=rng.uniform(size=(n, 2)),
         parameter_names=("Omega_m", "sigma_8"),
         box_size=box,
@@ -24,9 +26,10 @@ def boxes(n=3, galaxies=200, dtype=np.float32, box=96.0, seed=0):
 def rows(catalogue, i):
     """The galaxies of box i, in an order of their own."""
     kept = catalogue.mask[i]
-    table = np.column_stack([catalogue.position[i], catalogue.velocity[i], catalogue.log_mass[i]])[
-        kept
-    ]
+    table = np.column_stack(
+        [getattr(catalogue, name)[i] for name in ("position", "velocity", "log_mass")]
+        + [catalogue.columns[0].values[i]]
+    )[kept]
     return table[np.argsort(table[:, -1])]
 
 
@@ -42,7 +45,9 @@ def test_sub_boxes_hold_what_lies_in_them(pieces):
             corner = np.array(cell) * side
             x = whole.position[b]
             inside = ((x >= corner) & (x < corner + side)).all(axis=1) & whole.mask[b]
-            expected = np.column_stack([x - corner, whole.velocity[b], whole.log_mass[b]])[inside]
+            expected = np.column_stack(
+                [x - corner, whole.velocity[b], whole.log_mass[b], whole.columns[0].values[b]]
+            )[inside]
             expected = expected[np.argsort(expected[:, -1])]
             np.testing.assert_array_equal(rows(small, number), expected)
             np.testing.assert_array_equal(small.parameters[number], whole.parameters[b])

@@ -55,8 +55,8 @@ def test_periodic_catalogue_gives_the_statistics_of_each_box():
     )
     found = by_name(summaries(boxes))
     assert list(found) == [
-        "xi", "pair separations", "neighbour distances", "v12", "speeds", "log masses",
-        "mass correlation", "number of galaxies",
+        "xi", "pair separations", "neighbour distances", "v12", "sigma12", "speeds",
+        "mass function", "log masses", "mass correlation", "number of galaxies",
     ]  # fmt: skip
     edges = found["xi"].edges
     x, v, m = (a[2][mask[2]] for a in (boxes.position, boxes.velocity, boxes.log_mass))

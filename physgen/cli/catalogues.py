@@ -16,6 +16,12 @@ def add_commands(commands, galaxies) -> None:
     parser.add_argument("--box", type=float, default=128.0, help="side, Mpc/h (default 128)")
     parser.add_argument("--grid", type=int, default=64, help="cells a side (default 64)")
     parser.add_argument("--order", type=int, default=1, choices=(1, 2), help="Zel'dovich or 2LPT")
+    parser.add_argument(
+        "--minimum-mass",
+        type=float,
+        metavar="M",
+        help="keep galaxies above M (Msun/h), at most --points of them",
+    )
     parser.add_argument("--omega-m", type=float, help="one cosmology for all boxes")
     parser.add_argument("--sigma-8", type=float, help="one cosmology for all boxes")
     parser.add_argument(
@@ -77,7 +83,13 @@ def simulate(options: argparse.Namespace) -> None:
                 f"expected --cosmologies that divides --n {options.n}, got {options.cosmologies}"
             )
         parameters = np.repeat(sobol_parameters(each, options.seed), options.n // each, axis=0)
-    settings = SimulationSettings(options.points, options.box, options.grid, options.order)
+    settings = SimulationSettings(
+        options.points,
+        options.box,
+        options.grid,
+        options.order,
+        minimum_mass=options.minimum_mass,
+    )
     started = time.monotonic()
     catalogue = simulate(
         jax.random.key(options.seed), parameters, settings, progress=progress("boxes")
@@ -94,7 +106,8 @@ def simulate(options: argparse.Namespace) -> None:
             "boxes_per_second": options.n / seconds,
             "out": options.out,
         },
-        f"{options.n} boxes of {options.points} galaxies in {seconds:.0f} s -> {options.out}",
+        f"{options.n} boxes of {_range(catalogue.counts)} galaxies in {seconds:.0f} s "
+        f"-> {options.out}",
     )
 
 
@@ -159,16 +172,22 @@ def info(options: argparse.Namespace) -> None:
             "kind": "catalogue",
             "boxes": len(catalogue),
             "galaxies": int(catalogue.counts.sum()),
-            "galaxies a box": f"{catalogue.counts.min()} to {catalogue.counts.max()}",
+            "galaxies a box": _range(catalogue.counts),
             "position unit": catalogue.position_unit,
             "box_size": catalogue.box_size,
             "parameters": list(catalogue.parameter_names),
             "velocity": catalogue.velocity is not None,
             "log_mass": catalogue.log_mass is not None,
+            "columns": [column.name for column in catalogue.columns],
         }
     else:
         facts = describe(options.file)
     tell(options, facts, "\n".join(_lines(facts)))
+
+
+def _range(counts):
+    low, high = counts.min(), counts.max()
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _lines(facts, indent=""):

@@ -1,6 +1,7 @@
 """Commands on emulators: train and sample."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from physgen.cli.options import add_json, add_output, add_seed, progress, tell, use_cores
@@ -13,6 +14,11 @@ def add_commands(galaxies) -> None:
     parser.add_argument("mocks", type=Path, help="a catalogue with parameters")
     parser.add_argument("--conditions", type=Path, help="CSV table of parameters, one row a box")
     parser.add_argument("--box", type=float, help="side of the periodic box, if the file lacks it")
+    parser.add_argument(
+        "--features",
+        metavar="NAMES",
+        help="what to learn, e.g. position,velocity,log_mass (default: position)",
+    )
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, default=30.0, help="training time (default 30)")
     budget.add_argument("--steps", type=int, help="optimiser steps instead of minutes")
@@ -60,6 +66,7 @@ def train(options: argparse.Namespace) -> None:
     if options.resume and not checkpoint.exists():
         raise InputError(f"expected {checkpoint} to resume from, found none: leave out --resume")
     catalogue = read_catalogue(options.mocks, box_size=options.box, conditions=options.conditions)
+    catalogue = catalogue.with_features(_features(options, catalogue.features))
     settings = TrainingSettings()
     schedule = dataclasses.replace(
         settings.schedule,
@@ -97,6 +104,15 @@ def train(options: argparse.Namespace) -> None:
     if run.interrupted:
         text += f"\ninterrupted: the same command with --resume goes on from {checkpoint}"
     tell(options, figures | {"out": options.out}, text)
+
+
+def _features(options: argparse.Namespace, there: tuple[str, ...]) -> tuple[str, ...]:
+    if options.features is not None:
+        return tuple(name.strip() for name in options.features.split(","))
+    if len(there) > 1 and not options.json:
+        every = ",".join(there)
+        print(f"note: positions alone are learned; --features {every} learns all", file=sys.stderr)
+    return ("position",)
 
 
 def sample(options: argparse.Namespace) -> None:

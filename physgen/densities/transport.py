@@ -19,7 +19,7 @@ from physgen.densities.base import Base
 from physgen.densities.coupling import Coupling, Independent
 from physgen.densities.solvers import Clock, FixedSteps, Solver
 from physgen.density import Density, Shape
-from physgen.geometry import Euclidean, Geometry
+from physgen.geometry import Euclidean, Space
 
 
 @runtime_checkable
@@ -50,6 +50,7 @@ class Transport(Density):
         geometry: Euclidean space or a torus; the base must live on it.
         coupling: pairing of base and data points during training.
         clock: where training looks and the solver steps; warp > 1 favours times near the data.
+        weights: of the columns of an event (its last axis) in the loss; all one if not given.
     """
 
     def __init__(
@@ -59,10 +60,11 @@ class Transport(Density):
         event_shape: Shape,
         context_shape: Shape | None = None,
         *,
-        geometry: Geometry = Euclidean(),
+        geometry: Space = Euclidean(),
         coupling: Coupling = Independent(),
         clock: Clock = Clock(),
         solver: Solver = FixedSteps(),
+        weights: tuple[float, ...] | None = None,
     ):
         self.network = network
         self.base = base
@@ -72,6 +74,7 @@ class Transport(Density):
         self.coupling = coupling
         self.clock = clock
         self.solver = solver
+        self.weights = weights
 
     def interpolant(self, x0: Array, x1: Array, time: Array) -> tuple[Array, Array]:
         """x_t and its velocity on the straight line from x0 to x1; both of x1's shape."""
@@ -85,7 +88,8 @@ class Transport(Density):
         context: Array | None = None,
         mask: Bool[Array, " n"] | None = None,
     ) -> Float[Array, ""]:
-        """Squared error of the velocity of one event at one random time, mean over coordinates.
+        """Squared error of the velocity of one event at one random time, mean over coordinates,
+        each times its weight.
 
         Its minimum is the variance of the lines through a point, not zero: compare losses only
         between models with the same base, coupling and clock.
@@ -96,6 +100,8 @@ class Transport(Density):
         time = self.clock.time(jax.random.uniform(key_time))
         x, velocity = self.interpolant(x0, x1, time)
         error = (self.network(time, x, context, mask) - velocity) ** 2
+        if self.weights is not None:
+            error = error * jnp.broadcast_to(jnp.asarray(self.weights, error.dtype), error.shape)
         if mask is None:
             return jnp.mean(error)
         return jnp.sum(error * mask[:, None]) / (x1.shape[-1] * jnp.maximum(jnp.sum(mask), 1))

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +114,7 @@ def build_catalogue(
     """One catalogue of all simulations, row i of `parameters` those of paths[i].
 
     Of each the most massive objects are kept, the most massive first, and padded to the largest
-    number; positions, velocities and masses are float32. Files are read by `jobs` threads, and
+    number; all numbers of galaxies are float32. Files are read by `jobs` threads, and
     `progress(done, total)` is called as they are read.
 
     Raises InputError for a file that cannot be read or holds nothing that is wanted, and for
@@ -137,7 +137,12 @@ def build_catalogue(
                 progress(len(parts), len(paths))
     finally:
         pool.shutdown(cancel_futures=True)
+    columns = tuple(
+        replace(column, values=_padded([part.columns[i].values[0] for part in parts]))
+        for i, column in enumerate(parts[0].columns)
+    )
     return Catalogue(
+        columns=columns,
         position=_padded([part.position[0] for part in parts]),
         mask=_padded([part.mask[0] for part in parts]),
         velocity=None
@@ -184,6 +189,10 @@ def _read(path, selection) -> Catalogue:
         position=position,
         velocity=None if whole.velocity is None else whole.velocity[:, kept].astype(np.float32),
         log_mass=None if whole.log_mass is None else whole.log_mass[:, kept].astype(np.float32),
+        columns=tuple(
+            replace(column, values=column.values[:, kept].astype(np.float32))
+            for column in whole.columns
+        ),
         box_size=whole.box_size,
         position_unit=whole.position_unit,
         velocity_unit=whole.velocity_unit,
@@ -197,6 +206,7 @@ def _check_alike(part, path, first, first_path):
         ("unit of positions", lambda c: c.position_unit),
         ("velocities", lambda c: c.velocity is not None and c.velocity_unit),
         ("masses", lambda c: c.log_mass is not None and c.log_mass_unit),
+        ("columns", lambda c: [(column.name, column.unit) for column in c.columns]),
     )
     for name, fact in facts:
         if fact(part) != fact(first):

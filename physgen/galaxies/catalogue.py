@@ -1,8 +1,9 @@
 """Galaxy catalogues: what one is, and the HDF5 layout that it is kept in.
 
 The layout is readable with h5py alone. Datasets: `position` (n, N, 3), `mask` (n, N), `parameters`
-(n, p) where p may be 0 and, where they exist, `velocity` (n, N, 3) and `log_mass` (n, N). The
-attribute `unit` of `position`, `velocity` and `log_mass` says theirs. Root attributes: `box_size`
+(n, p) where p may be 0 and, where they exist, `velocity` (n, N, 3), `log_mass` (n, N) and, in the
+group `columns`, any further number of a galaxy (n, N) by its name. The attribute `unit` of each but
+`mask` and `parameters` says theirs. Root attributes: `box_size`
 (absent where the catalogue is not periodic), `parameter_names`, `parameter_units`, `modelled`
 (generated catalogues: the features that their generator models), `kind` = "catalogue",
 `schema_version`, `physgen_version`.
@@ -19,6 +20,7 @@ import numpy as np
 from jaxtyping import Int
 
 from physgen.errors import InputError
+from physgen.galaxies.column import Column
 from physgen.galaxies.readers import read_fields, read_table
 from physgen.io import atomic_path, write_header
 
@@ -31,11 +33,12 @@ class Catalogue:
     """Boxes of galaxies with the parameters that made them.
 
     position (n, N, 3), mask (n, N) True for a real galaxy (all are if not given), velocity
-    (n, N, 3) or None, log_mass (n, N), log10 of the mass, or None, parameters (n, p) with their
-    names and units (none, p = 0, if not given). box_size is the side of the periodic box, or None
-    where it is not periodic; positions are then anywhere, else in [0, box_size). Padding (mask
-    False) is set to zero. modelled names what the maker of a generated catalogue models
-    ("position", ...): such a catalogue is judged by that alone; None for real ones.
+    (n, N, 3) or None, log_mass (n, N), log10 of the mass, or None, columns of any further numbers,
+    parameters (n, p) with their names and units (none, p = 0, if not given). box_size is the side
+    of the periodic box, or None where it is not periodic; positions are then anywhere, else in
+    [0, box_size). Padding (mask False) is set to zero. modelled names what the maker of a generated
+    catalogue models ("position", ...): such a catalogue is judged by that alone; None for real
+    ones.
 
     Raises InputError for wrong shapes, an empty catalogue, a box_size that is not positive, and
     galaxies that are not finite or not in the box.
@@ -45,6 +48,7 @@ class Catalogue:
     mask: np.ndarray = None  # type: ignore[assignment]
     velocity: np.ndarray | None = None
     log_mass: np.ndarray | None = None
+    columns: tuple[Column, ...] = ()
     parameters: np.ndarray = None  # type: ignore[assignment]
     parameter_names: tuple[str, ...] = ()
     parameter_units: tuple[str, ...] = ()
@@ -77,11 +81,29 @@ class Catalogue:
             self._set_galaxies("velocity", _floating("velocity", self.velocity), (n, width, 3))
         if self.log_mass is not None:
             self._set_galaxies("log_mass", _floating("log_mass", self.log_mass), (n, width))
+        self._set_columns((n, width))
         self._set_parameters(n)
         if self.box_size is not None:
             self._check_box(float(self.box_size))
 
+    def _set_columns(self, shape):
+        names = [column.name for column in self.columns]
+        taken = {"position", "velocity", "log_mass"}
+        if len(set(names)) != len(names) or taken & set(names) or any("/" in n for n in names):
+            raise InputError(
+                f"each column needs a name of its own, without a slash and none of "
+                f"{sorted(taken)}, got {names}"
+            )
+        columns = tuple(
+            replace(c, values=self._finite_galaxies(c.name, _floating(c.name, c.values), shape))
+            for c in self.columns
+        )
+        object.__setattr__(self, "columns", columns)
+
     def _set_galaxies(self, name, array, shape):
+        object.__setattr__(self, name, self._finite_galaxies(name, array, shape))
+
+    def _finite_galaxies(self, name, array, shape):
         _expect_shape(name, array, shape)
         bad = ~np.isfinite(array) & self.mask.reshape(self.mask.shape + (1,) * (array.ndim - 2))
         if bad.any():
@@ -95,7 +117,7 @@ class Catalogue:
         if padding.any():
             array = array.copy()
             array[padding] = 0
-        object.__setattr__(self, name, array)
+        return array
 
     def _set_parameters(self, n):
         names = tuple(str(name) for name in self.parameter_names)
@@ -143,16 +165,42 @@ class Catalogue:
         """How many galaxies each box holds."""
         return self.mask.sum(axis=1)
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What each galaxy has: "position", then "velocity", "log_mass" and columns by name."""
+        optional = [name for name in ("velocity", "log_mass") if getattr(self, name) is not None]
+        return ("position", *optional, *(column.name for column in self.columns))
+
+    def with_features(self, names: tuple[str, ...]) -> Catalogue:
+        """The same boxes with no other features than those of these names, and their positions.
+
+        Raises InputError for a feature that the catalogue has not.
+        """
+        unknown = [name for name in names if name not in self.features]
+        if unknown:
+            raise InputError(
+                f"expected features among {', '.join(self.features)}, got {', '.join(unknown)}: "
+                "the catalogue lacks them"
+            )
+        return replace(
+            self,
+            velocity=self.velocity if "velocity" in names else None,
+            log_mass=self.log_mass if "log_mass" in names else None,
+            columns=tuple(column for column in self.columns if column.name in names),
+        )
+
     def positions_only(self) -> Catalogue:
-        """The same boxes without velocities and masses."""
-        return replace(self, velocity=None, log_mass=None)
+        """The same boxes with nothing but positions."""
+        return self.with_features(())
 
     def select(self, indices) -> Catalogue:
         """The boxes at `indices` (integers, booleans or a slice) of the first axis."""
         chosen = np.atleast_1d(np.arange(len(self))[indices])
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         return replace(
-            self, **{name: None if a is None else a[chosen] for name, a in arrays.items()}
+            self,
+            **{name: None if a is None else a[chosen] for name, a in arrays.items()},
+            columns=tuple(replace(c, values=c.values[chosen]) for c in self.columns),
         )
 
 
@@ -190,6 +238,9 @@ def write_catalogue(
         for name in _UNITS:
             if name in file:
                 file[name].attrs["unit"] = getattr(catalogue, f"{name}_unit")
+        for column in catalogue.columns:
+            dataset = file.create_dataset(f"columns/{column.name}", data=column.values)
+            dataset.attrs["unit"] = column.unit
 
 
 def _strings(values):

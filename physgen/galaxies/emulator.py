@@ -1,4 +1,4 @@
-"""The galaxy emulator: p(galaxy positions | parameters), a point cloud moved out of noise."""
+"""The galaxy emulator: p(galaxies | parameters), a point cloud moved out of noise."""
 
 import os
 from collections.abc import Mapping
@@ -9,17 +9,20 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 from numpy.typing import ArrayLike
 
-from physgen.densities.base import Gaussian, Uniform
+from physgen.densities.base import Gaussian, Uniform, WithColumns
 from physgen.densities.coupling import Independent, OptimalTransport
 from physgen.densities.solvers import Clock, FixedSteps, Solver
 from physgen.densities.transport import Transport, VelocityField
 from physgen.density import Density
 from physgen.devices import map_over_devices
 from physgen.errors import InputError
+from physgen.galaxies.counts import Counts, CountSettings
+from physgen.galaxies.features import Features
 from physgen.geometry import Euclidean, Torus
+from physgen.geometry import WithColumns as SpaceWithColumns
 from physgen.io import read_model, save_model
 from physgen.nets.pairs import PairNetwork, PairSettings
 
@@ -48,6 +51,7 @@ class Domain:
     parameter_low: tuple[float, ...]
     parameter_high: tuple[float, ...]
     position_unit: str = "Mpc/h"
+    features: Features = Features()
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class EmulatorSettings:
 
     network: None if the user brings a network. warp: of the clock, see `Clock`.
     evaluations: of the network, for one sample, unless `sample` is told otherwise.
+    counts: of the density of the number of galaxies, None where all boxes held as many.
     """
 
     domain: Domain
@@ -63,17 +68,20 @@ class EmulatorSettings:
     warp: float = 3.0
     evaluations: int = 32
     optimal_transport: bool = False
+    counts: CountSettings | None = None
 
 
 class GalaxyEmulator(Density):
-    """p(positions | parameters) for clouds of up to `domain.points` galaxies, by flow matching.
+    """p(galaxies | parameters) for clouds of up to `domain.points` galaxies, by flow matching.
 
-    In a periodic box the base is a Poisson process in that box and paths follow the minimum
-    image; in open space the base is a Gaussian around the origin. Inside, lengths are in units of
-    the box (or of `domain.scale`) and parameters are standardised.
+    A galaxy is a row: its position, then what else `domain.features` says. In a periodic box the
+    base of positions is a Poisson process in that box and paths follow the minimum image; in open
+    space it is a Gaussian around the origin. The base of all else is a standard normal. Inside,
+    lengths are in units of the box (or of `domain.scale`), and features and parameters are
+    standardised. `counts` is p(N | parameters), None where N is always `domain.points`.
 
-    `log_prob` is the density of the ordered array of galaxies, in (position unit)^(-3N); that of
-    the set is larger by log N!.
+    `log_prob` is the density of the ordered array of galaxies, given N, over the units of its
+    entries; that of the set is larger by log N!.
 
     Args:
         network: any velocity field v(time, x, parameters, mask) in those units; a `PairNetwork`
@@ -99,19 +107,25 @@ class GalaxyEmulator(Density):
             network = PairNetwork(geometry, settings.network, rngs=rngs)
         self.domain = domain
         self.settings = settings
-        self.event_shape = (domain.points, 3)
+        self.event_shape = (domain.points, domain.features.width)
         self.context_shape = (len(domain.parameter_names),)
         self.parameter_mean = Buffer(jnp.asarray(domain.parameter_mean))
         self.parameter_scale = Buffer(jnp.asarray(domain.parameter_scale))
         self.transport = Transport(
             network,
-            Uniform() if periodic else Gaussian(),
+            WithColumns(Uniform()) if periodic else Gaussian(),
             self.event_shape,
             self.context_shape,
-            geometry=geometry,
+            geometry=SpaceWithColumns(geometry),
             coupling=OptimalTransport() if settings.optimal_transport else Independent(),
             clock=Clock(settings.warp),
             solver=FixedSteps(settings.evaluations),
+            weights=_loss_weights(domain),
+        )
+        self.counts = (
+            None
+            if settings.counts is None
+            else Counts(settings.counts, self.context_shape[0], rngs=rngs)
         )
 
     def __repr__(self) -> str:
@@ -123,7 +137,8 @@ class GalaxyEmulator(Density):
         given = ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, low, high in ranges)
         size = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(self, nnx.Param)))
         return (
-            f"<GalaxyEmulator of {domain.points} galaxies in {where} {domain.position_unit}, "
+            f"<GalaxyEmulator of {domain.points} galaxies ({', '.join(domain.features.modelled)}) "
+            f"in {where} {domain.position_unit}, "
             f"given {given or 'nothing'}; {size} trained numbers>"
         )
 
@@ -137,12 +152,14 @@ class GalaxyEmulator(Density):
     def loss(
         self,
         key: PRNGKeyArray,
-        position: Float[Array, "n 3"],
+        galaxies: Float[Array, "n d"],
         parameters: Float[Array, " p"],
         mask: Bool[Array, " n"] | None = None,
     ) -> Float[Array, ""]:
-        """Flow-matching loss of one cloud, in units of `length` squared a coordinate."""
-        return self.transport.loss(key, position / self.length, self._standard(parameters), mask)
+        """Flow-matching loss of one cloud, as `Transport.loss`; see `Features.events`."""
+        return self.transport.loss(
+            key, self._standard(galaxies), self._standard_parameters(parameters), mask
+        )
 
     def sample(
         self,
@@ -152,13 +169,15 @@ class GalaxyEmulator(Density):
         *,
         mask: ArrayLike | None = None,
         solver: Solver | None = None,
-    ) -> Float[Array, "n N 3"]:
-        """n independent clouds, in `domain.position_unit`; in a periodic box always inside it.
+    ) -> Float[Array, "n N d"]:
+        """n independent clouds in physical units; in a periodic box positions are always inside.
+
+        `domain.features` says what follows the position of a galaxy.
 
         Args:
             context: parameters, shape (p,) for all clouds or (n, p), in `domain.parameter_names`.
             mask: the real galaxies of each cloud, shape (n, N) for any N; all of
-                `domain.points` if not given. Masked positions are zero.
+                `domain.points` if not given. Masked galaxies are zero.
             solver: how the paths are integrated; `FixedSteps(settings.evaluations)` by default.
         """
         keys = jax.random.split(key, n)
@@ -177,28 +196,40 @@ class GalaxyEmulator(Density):
         parameters: Float[Array, "n p"],
         mask: Bool[Array, "n N"],
         solver: Solver | None = None,
-    ) -> Float[Array, "n N 3"]:
+    ) -> Float[Array, "n N d"]:
         """One cloud for each key, each row of parameters and of the mask; see `sample`."""
         return _sample_all(self, keys, parameters, mask, solver)
 
+    def sample_counts(self, key: PRNGKeyArray, parameters: Float[Array, "n p"]) -> Int[Array, " n"]:
+        """The number of galaxies of each box, from `counts`; `domain.points` without it."""
+        if self.counts is None:
+            return jnp.full(len(parameters), self.domain.points)
+        contexts = jax.vmap(self._standard_parameters)(parameters)
+        return self.counts.sample(key, len(parameters), contexts).astype(int)
+
     def _sample(self, key, context, mask=None, solver=None):
         mask = jnp.ones(self.domain.points, bool) if mask is None else mask
-        x0 = self.transport.base.sample(key, (mask.shape[0], 3))
-        x = self.transport.transport(x0, self._standard(context), mask, solver=solver)
-        return self._to_position_unit(x) * mask[:, None]
+        x0 = self.transport.base.sample(key, (mask.shape[0], self.event_shape[1]))
+        x = self.transport.transport(x0, self._standard_parameters(context), mask, solver=solver)
+        return self._physical(x) * mask[:, None]
 
     def _log_prob(self, x, context):
-        log_prob = self.transport._log_prob(x / self.length, self._standard(context))
-        return log_prob - x.size * jnp.log(self.length)
+        log_prob = self.transport._log_prob(self._standard(x), self._standard_parameters(context))
+        in_length = 3 * len(x) * jnp.log(self.length)
+        return log_prob - in_length + self.domain.features.log_slope(x[:, 3:])
 
-    def _standard(self, parameters):
+    def _standard_parameters(self, parameters):
         return (parameters - self.parameter_mean[...]) / self.parameter_scale[...]
 
-    def _to_position_unit(self, x):
-        x = x * self.length
-        if self.domain.box_size is None:
-            return x
-        return jnp.where(x >= self.domain.box_size, 0.0, x)
+    def _standard(self, galaxies):
+        carried = self.domain.features.standardised(galaxies[:, 3:])
+        return jnp.concatenate([galaxies[:, :3] / self.length, carried], axis=1)
+
+    def _physical(self, x):
+        position = x[:, :3] * self.length
+        if self.domain.box_size is not None:
+            position = jnp.where(position >= self.domain.box_size, 0.0, position)
+        return jnp.concatenate([position, self.domain.features.physical(x[:, 3:])], axis=1)
 
     def save(
         self,
@@ -237,6 +268,12 @@ class GalaxyEmulator(Density):
             raise InputError(f"expected a galaxy emulator in {path}, found a {file.kind}")
         emulator = cls(file.settings_as(EmulatorSettings), network, rngs=nnx.Rngs(0))
         return file.restored(emulator, nnx.Param)
+
+
+def _loss_weights(domain: Domain) -> tuple[float, ...]:
+    """Equal shares of the loss: targets have variance 2, and those of positions in a box 1/12."""
+    carried = 1.0 if domain.box_size is None else 1 / 24
+    return (1.0,) * 3 + (carried,) * (domain.features.width - 3)
 
 
 @partial(jax.jit, static_argnames="solver")

@@ -17,6 +17,7 @@ from physgen.galaxies.catalogue import Catalogue
 from physgen.galaxies.emulator import GalaxyEmulator
 
 _AT_ONCE = 64
+_COUNTS = 2**31  # folded into the key of the counts; no box has this index
 
 
 class OutsideTrainingRange(UserWarning):
@@ -38,7 +39,8 @@ def generate(
     outside the range of the training set.
 
     Args:
-        counts: galaxies in each box, shape (n,); the emulator's `domain.points` if not given.
+        counts: galaxies in each box, shape (n,); drawn from the emulator's density of them if not
+            given, which is the same number for all where the boxes of its training were.
         solver: see `GalaxyEmulator.sample`.
         progress: called as progress(done, total).
 
@@ -56,7 +58,11 @@ def generate(
         raise InputError("expected finite parameters, got NaN or infinity: drop those rows")
     _warn_outside(emulator, parameters)
     n = len(parameters)
-    sizes = np.full(n, domain.points) if counts is None else np.asarray(counts)
+    if counts is None:
+        drawn = emulator.sample_counts(jax.random.fold_in(key, _COUNTS), jnp.asarray(parameters))
+        sizes = np.asarray(drawn)
+    else:
+        sizes = np.asarray(counts)
     mask = np.arange(sizes.max()) < sizes[:, None]
 
     devices = jax.device_count()
@@ -72,13 +78,13 @@ def generate(
         if progress is not None:
             progress(min(start + at_once, n), n)
     return Catalogue(
-        position=np.concatenate(parts),
+        **domain.features.fields(np.concatenate(parts)),
         mask=mask,
         parameters=parameters,
         parameter_names=domain.parameter_names,
         parameter_units=domain.parameter_units,
         box_size=domain.box_size,
-        modelled=("position",),
+        modelled=domain.features.modelled,
         position_unit=domain.position_unit,
     )
 

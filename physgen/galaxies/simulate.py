@@ -30,8 +30,9 @@ _CELLS_IN_SMOOTHING = 0.75  # fewer, and most of the smallest peaks are missed
 class SimulationSettings:
     """What is simulated. Lengths in Mpc/h, masses in Msun/h.
 
-    points: galaxies a box. box_size: side of the periodic box. grid: cells a side.
-    order: 1 for Zel'dovich, 2 for second-order Lagrangian perturbation theory.
+    points: galaxies a box, or the most there may be where minimum_mass says which are kept.
+    box_size: side of the periodic box. grid: cells a side. order: 1 for Zel'dovich, 2 for second-
+    order Lagrangian perturbation theory.
     smoothing_mass: peaks are found, and moved, in the linear density smoothed with a Gaussian
     that encloses this mass. Three cells in its length find every peak; the one cell of the
     default misses one in eight.
@@ -42,6 +43,7 @@ class SimulationSettings:
     grid: int = 64
     order: int = 1
     smoothing_mass: float = 1e13
+    minimum_mass: float | None = None
 
     def __post_init__(self):
         if self.points < 1:
@@ -59,6 +61,8 @@ class SimulationSettings:
             raise InputError(f"order must be 1 (Zel'dovich) or 2 (2LPT), got {self.order}")
         if not (np.isfinite(self.smoothing_mass) and self.smoothing_mass > 0):
             raise InputError(f"smoothing_mass must be positive, got {self.smoothing_mass}")
+        if self.minimum_mass is not None and not self.minimum_mass > 0:
+            raise InputError(f"minimum_mass must be positive, got {self.minimum_mass}")
 
 
 class LinearFields(NamedTuple):
@@ -145,11 +149,12 @@ def simulate(
     of a halo (Bond & Myers 1996; Monaco et al. 2002), move by Lagrangian perturbation theory;
     each box is then translated at random. Positions are in Mpc/h, in [0, box_size), velocities
     in km/s. Masses, log10 Msun/h, are those of haloes as abundant as peaks of that height or
-    more. Box i depends on `key`, i and row i alone. `progress(done, total)` is called as boxes
-    are finished.
+    more; with `settings.minimum_mass` the galaxies above it are kept, a number that varies. Box i
+    depends on `key`, i and row i alone. `progress(done, total)` is called as boxes are finished.
 
-    Raises InputError where a box has fewer peaks than points, for parameters outside
-    0.049 < Omega_m <= 1 and 0 < sigma_8 < 10, and for a grid too coarse for the smoothing.
+    Raises InputError where a box has fewer peaks than points, or more above the minimum mass, for
+    parameters outside 0.049 < Omega_m <= 1 and 0 < sigma_8 < 10, and for a grid too coarse for the
+    smoothing.
     """
     parameters = _checked(parameters, settings)
     n = len(parameters)
@@ -158,7 +163,8 @@ def simulate(
         index = np.minimum(np.arange(start, start + _BATCH), n - 1)  # one shape, compiled once
         boxes = _simulate_batch(key, index, parameters[index], settings)
         *arrays, count = (np.asarray(array)[: n - start] for array in boxes)
-        _check_counts(count, start, parameters, settings)
+        if settings.minimum_mass is None:
+            _check_counts(count, start, parameters, settings)
         return arrays
 
     parts = []
@@ -173,7 +179,7 @@ def simulate(
     position, velocity, log_mass = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return Catalogue(
         position=position,
-        mask=np.ones(position.shape[:2], bool),
+        mask=_kept(log_mass, settings),
         velocity=velocity,
         log_mass=log_mass,
         parameters=parameters,
@@ -181,6 +187,20 @@ def simulate(
         parameter_units=("", ""),
         box_size=float(settings.box_size),
     )
+
+
+def _kept(log_mass, settings):
+    """Which galaxies are above the minimum mass; the columns are in descending order of mass."""
+    if settings.minimum_mass is None:
+        return np.ones(log_mass.shape, bool)
+    kept = log_mass >= np.log10(settings.minimum_mass)
+    full = kept[:, -1]
+    if full.any():
+        raise InputError(
+            f"{full.sum()} of {len(kept)} boxes have {settings.points} or more galaxies above "
+            f"minimum_mass {settings.minimum_mass:g}: ask for more points or a larger mass"
+        )
+    return kept
 
 
 def _checked(parameters, settings):

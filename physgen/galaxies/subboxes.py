@@ -7,7 +7,7 @@ import numpy as np
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
 
-_PER_BOX = ("parameters",)
+_GALAXIES = ("position", "mask", "velocity", "log_mass")
 
 
 def cut(catalogue: Catalogue, pieces: int) -> Catalogue:
@@ -104,15 +104,17 @@ def _gathered(catalogue, galaxies, number, boxes, parents, box_size):
     place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
     old, new = tuple(axis[order] for axis in galaxies), (number[order], place)
     shape = boxes, max(int(counts.max()), 1)
-    changes = {}
-    for field in dataclasses.fields(catalogue):
-        array = getattr(catalogue, field.name)
-        if not isinstance(array, np.ndarray):
-            continue
-        if field.name in _PER_BOX:
-            changes[field.name] = array[parents]
-        else:
-            moved = np.zeros(shape + array.shape[2:], array.dtype)
-            moved[new] = array[old]
-            changes[field.name] = moved
-    return dataclasses.replace(catalogue, box_size=box_size, **changes)
+
+    def moved(array):
+        result = np.zeros(shape + array.shape[2:], array.dtype)
+        result[new] = array[old]
+        return result
+
+    arrays = {name: getattr(catalogue, name) for name in _GALAXIES}
+    return dataclasses.replace(
+        catalogue,
+        **{name: moved(array) for name, array in arrays.items() if array is not None},
+        columns=tuple(dataclasses.replace(c, values=moved(c.values)) for c in catalogue.columns),
+        parameters=catalogue.parameters[parents],
+        box_size=box_size,
+    )

@@ -8,11 +8,10 @@ from scipy.spatial.distance import pdist
 
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
+from physgen.galaxies.feature_summaries import feature_statistics, mass_bins
 from physgen.stats import (
     knn_distances,
-    mean_relative_velocity,
     over_clouds,
-    pair_counts,
     pair_separation_histogram,
     radial_profile,
     two_point_correlation,
@@ -25,7 +24,6 @@ _SEPARATION_BINS = 16
 _REACH = 2.53  # mean spacings out to which the fraction of pairs is followed
 _OPEN_BINS = 8
 _QUARTILES = (0.25, 0.5, 0.75)
-_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _FINGERPRINT_BINS = 32
 _FINGERPRINT_NEIGHBOURS = 40  # pairs are compared out to where a galaxy has this many neighbours
 _SAMPLE = 64  # clouds from which the bins of open space are chosen
@@ -36,15 +34,17 @@ _MOST = 512  # galaxies of one of them
 class SummarySettings:
     """The bins of the summaries, in the unit of the positions.
 
-    correlation_edges: for xi, v12 and the mass correlation. separation_edges: for the fraction of
-    pairs. radial_edges: for the profile around the origin, None in a periodic box. neighbours: the
-    orders k of the neighbour distances, none where clouds are too small.
+    correlation_edges: for xi, the relative velocities of pairs and the mass correlation.
+    separation_edges: for the fraction of pairs. radial_edges: for the profile around the origin,
+    None in a periodic box. neighbours: the orders k of the neighbour distances, none where clouds
+    are too small. mass_edges: of log mass, for the mass function.
     """
 
     correlation_edges: tuple[float, ...]
     separation_edges: tuple[float, ...]
     radial_edges: tuple[float, ...] | None
     neighbours: tuple[int, ...] = (1, 2, 4, 8)
+    mass_edges: tuple[float, ...] | None = None
 
 
 def choose_settings(catalogue: Catalogue) -> SummarySettings:
@@ -66,7 +66,8 @@ def choose_settings(catalogue: Catalogue) -> SummarySettings:
     if catalogue.box_size is None:
         separations, radii = _open_space_sample(catalogue)
         edges = _quantile_edges(separations, _OPEN_BINS)
-        return SummarySettings(edges, edges, _quantile_edges(radii, _OPEN_BINS), neighbours)
+        radial = _quantile_edges(radii, _OPEN_BINS)
+        return SummarySettings(edges, edges, radial, neighbours, mass_bins(catalogue))
     half = catalogue.box_size / 2
     spacing = catalogue.box_size / float(np.mean(counts)) ** (1 / 3)
     scale = spacing / _EDGES_SPACING
@@ -75,15 +76,16 @@ def choose_settings(catalogue: Catalogue) -> SummarySettings:
     if len(edges) < 3:
         edges = tuple(np.linspace(0, half, 5).tolist())
     separations = np.linspace(0, min(half, _REACH * spacing), _SEPARATION_BINS + 1)
-    return SummarySettings(edges, tuple(separations.tolist()), None, neighbours)
+    masses = mass_bins(catalogue)
+    return SummarySettings(edges, tuple(separations.tolist()), None, neighbours, masses)
 
 
 def summaries(catalogue: Catalogue, settings: SummarySettings | None = None) -> list[Statistic]:
     """The statistics of every box: one curve a box, NaN where a box has too few galaxies.
 
     Always: pair separations, neighbour distances, number of galaxies. In a periodic box xi, in open
-    space the radial profile. With velocities v12 and speeds, with masses the quantiles of log mass
-    and its correlation between neighbours. Two catalogues that are to be compared need the same
+    space the radial profile; and what `feature_statistics` says of velocities, masses and columns.
+    Two catalogues that are to be compared need the same
     `settings` (default: `choose_settings`).
     """
     settings = settings or choose_settings(catalogue)
@@ -111,36 +113,7 @@ def summaries(catalogue: Catalogue, settings: SummarySettings | None = None) -> 
         result.append(_neighbour_distances(catalogue, settings.neighbours))
     if settings.radial_edges is not None:
         result.append(_profile(catalogue, np.array(settings.radial_edges)))
-    if catalogue.velocity is not None:
-        v12 = over_clouds(
-            lambda x, v: mean_relative_velocity(x, v, edges, box_size=box_size),
-            mask,
-            catalogue.position,
-            catalogue.velocity,
-        )
-        result.append(curve("v12", "mean relative velocity v12", catalogue.velocity_unit, v12))
-        speed = np.linalg.norm(catalogue.velocity, axis=-1)
-        result.append(
-            _quantiles("speeds", "speed", catalogue.velocity_unit, "quantile", mask, speed)
-        )
-    if catalogue.log_mass is not None:
-        result.append(
-            _quantiles(
-                "log masses",
-                "log mass",
-                catalogue.log_mass_unit,
-                "quantile",
-                mask,
-                catalogue.log_mass,
-            )
-        )
-        together = over_clouds(
-            lambda x, m: _mass_correlation(x, m, edges, box_size),
-            mask,
-            catalogue.position,
-            catalogue.log_mass,
-        )
-        result.append(curve("mass correlation", "log-mass correlation of pairs", "", together))
+    result += feature_statistics(catalogue, edges, settings.mass_edges)
     counts = catalogue.counts[:, None].astype(float)
     result.append(Statistic("number of galaxies", "galaxies", "", "", "", counts, bin_names=("",)))
     return result
@@ -211,23 +184,6 @@ def _profile(catalogue, edges):
         values,
         edges=edges,
     )
-
-
-def _quantiles(name, label, unit, bin_label, mask, values):
-    levels = over_clouds(lambda v: np.quantile(v, _QUANTILES), mask, values, minimum=1)
-    names = tuple(f"{100 * q:.0f}%" for q in _QUANTILES)
-    return Statistic(name, label, unit, bin_label, "", levels, bin_names=names)
-
-
-def _mass_correlation(points, log_mass, edges, box_size):
-    """Mean product of the standardised log masses of pairs; NaN without pairs or scatter."""
-    pairs = pair_counts(points, edges, box_size=box_size)
-    scatter = log_mass.std()
-    if scatter == 0:
-        return np.full(len(pairs), np.nan)
-    mark = (log_mass - log_mass.mean()) / scatter
-    products = pair_counts(points, edges, box_size=box_size, weights=mark)
-    return np.divide(products, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 
 def _open_space_sample(catalogue):

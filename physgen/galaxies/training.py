@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +14,13 @@ from physgen.data import Standardisation, split
 from physgen.densities.transport import VelocityField
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
+from physgen.galaxies.counts import count_settings, fit_counts
 from physgen.galaxies.emulator import Domain, EmulatorSettings, GalaxyEmulator
+from physgen.galaxies.features import Features
 from physgen.nets.pairs import PairSettings
 from physgen.train import FitResult, FitSettings, OptimizerSettings, Report, fit, gradient_step
+
+_COUNTS = 2**31  # folded into the key of the counts; no step count reaches it
 
 
 @dataclass(frozen=True)
@@ -55,11 +60,14 @@ def emulator_settings(catalogue: Catalogue, **changes) -> EmulatorSettings:
     separation = domain.points ** (-1 / 3)
     network = PairSettings(
         context_size=len(domain.parameter_names),
+        vectors=domain.features.vectors,
+        scalars=len(domain.features.names),
         shortest=0.015 * separation,
         longest=0.6 if domain.box_size is not None else 6.0,
         anchored=domain.box_size is None,
     )
-    return EmulatorSettings(**{"domain": domain, "network": network, **changes})
+    counts = count_settings(catalogue.counts)
+    return EmulatorSettings(**{"domain": domain, "network": network, "counts": counts, **changes})
 
 
 def train_emulator(
@@ -73,7 +81,10 @@ def train_emulator(
     resume: bool = False,
     report: Report | None = None,
 ) -> TrainedEmulator:
-    """Learn p(positions | parameters) from the boxes of a catalogue.
+    """Learn p(galaxies | parameters) from the boxes of a catalogue, with all that galaxies have.
+
+    `Catalogue.with_features` leaves out what is not to be learned. Where boxes hold different
+    numbers of galaxies, p(N | parameters) is learned first.
 
     Args:
         key: the only source of randomness: initial parameters, split, batches and noise.
@@ -87,20 +98,30 @@ def train_emulator(
     settings = emulator_settings(catalogue) if settings is None else settings
     key_init, key_split, key_fit = jax.random.split(key, 3)
     emulator = GalaxyEmulator(settings, network, rngs=nnx.Rngs(key_init))
-    graph, parameters, rest = nnx.split(emulator, nnx.Param, ...)
+    train, held_out = split(key_split, len(catalogue), training.held_out)
+    if emulator.counts is not None:
+        standard = Standardisation.fit(np.asarray(catalogue.parameters, np.float64))
+        emulator.counts = fit_counts(
+            jax.random.fold_in(key_fit, _COUNTS),
+            emulator.counts,
+            catalogue.counts,
+            standard.apply(np.asarray(catalogue.parameters)),
+            train,
+            held_out,
+        )
+    graph, parameters, rest = nnx.split(emulator, _moving, ...)
 
     def loss(parameters, key, batch):
         model = nnx.merge(graph, parameters, rest)
-        keys = jax.random.split(key, batch["position"].shape[0])
-        losses = jax.vmap(model.loss)(keys, batch["position"], batch["parameters"], batch["mask"])
+        keys = jax.random.split(key, batch["mask"].shape[0])
+        losses = jax.vmap(model.loss)(keys, batch["galaxies"], batch["parameters"], batch["mask"])
         return jnp.mean(losses)
 
     data = {
-        "position": catalogue.position.astype(np.float32),
+        "galaxies": settings.domain.features.events(catalogue),
         "parameters": catalogue.parameters.astype(np.float32),
         "mask": catalogue.mask,
     }
-    train, held_out = split(key_split, len(catalogue), training.held_out)
     step = gradient_step(parameters, loss, training.optimizer, microbatch=training.microbatch)
     run = fit(
         key_fit,
@@ -117,6 +138,11 @@ def train_emulator(
         report=report,
     )
     return TrainedEmulator(nnx.merge(graph, step.unravel(run.state.ema), rest), run)
+
+
+def _moving(path: tuple[Any, ...], variable: Any) -> bool:
+    """Whether flow matching trains a variable."""
+    return path[0] == "transport" and isinstance(variable, nnx.Param)
 
 
 def _domain(catalogue: Catalogue) -> Domain:
@@ -139,4 +165,5 @@ def _domain(catalogue: Catalogue) -> Domain:
         parameter_low=tuple(parameters.min(axis=0).tolist()),
         parameter_high=tuple(parameters.max(axis=0).tolist()),
         position_unit=catalogue.position_unit,
+        features=Features.fit(catalogue),
     )

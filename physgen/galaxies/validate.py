@@ -44,14 +44,17 @@ def validate_catalogues(
     `physgen.validation.validate` for it, `alpha`, `tolerance`, `draws` and `seed`. `settings` are
     the bins, by default `choose_settings(held_out)`.
 
-    Where the maker of `generated` models positions alone (`Catalogue.modelled`), the velocities and
-    masses of the others are left aside.
+    What else than the features that the maker of `generated` models (`Catalogue.modelled`) the
+    others have is left aside.
 
     Raises InputError where the catalogues differ in box, units, features or parameters, or hold
     too few galaxies.
     """
-    if generated.modelled == ("position",):
-        generated, held_out = generated.positions_only(), held_out.positions_only()
+    modelled = generated.modelled
+    if modelled is not None:
+        generated = generated.with_features(modelled)
+        wanted = [name for name in held_out.features if name in modelled]
+        held_out = held_out.with_features(tuple(wanted))
     _check(generated, held_out, "held-out")
     if train is not None:
         _check(generated, train, "training", features=False)
@@ -142,16 +145,17 @@ def _check(generated: Catalogue, other: Catalogue, name: str, features: bool = T
         )
     if not features:
         return
-    for feature in ("velocity", "log_mass"):
-        have = [getattr(c, feature) is not None for c in (generated, other)]
+    for feature in dict.fromkeys((*generated.features, *other.features)):
+        have = [feature in c.features for c in (generated, other)]
         if have[0] != have[1]:
             owner, lacking = ("generated", name) if have[0] else (name, "generated")
             raise InputError(
                 f"the {owner} catalogue has {feature} and the {lacking} catalogue has not: "
                 "compare catalogues with the same features, or positions only"
             )
+    for feature in ("velocity", "log_mass"):
         unit = f"{feature}_unit"
-        if have[0] and getattr(generated, unit) != getattr(other, unit):
+        if feature in generated.features and getattr(generated, unit) != getattr(other, unit):
             raise InputError(
                 f"generated and {name} {feature} must have one unit, got "
                 f"{getattr(generated, unit)} and {getattr(other, unit)}"

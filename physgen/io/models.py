@@ -92,11 +92,14 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
 def from_json(cls: type[Settings], values: dict[str, Any], where: str) -> Settings:
     """The dataclass that `to_json` wrote, nested ones too; of a union, the one it was.
 
-    Raises InputError, naming `where`, if fields are missing or unknown.
+    A field that an older version did not know takes its default. Raises InputError, naming `where`,
+    if fields are unknown, or missing and without a default.
     """
     values = {name: value for name, value in values.items() if name != CLASS}
-    names = {f.name for f in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
-    if names != values.keys():
+    fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
+    names = {f.name for f in fields}
+    needed = {f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING}
+    if not needed <= values.keys() <= names:
         raise InputError(
             f"{where}: expected settings {sorted(names)} for {cls.__name__}, "
             f"found {sorted(values)}: another version of physgen wrote it?"

@@ -12,6 +12,11 @@ the reflections and axis permutations of a cube. In each layer, pairs act in thr
 The radial functions are expansions in bumps of log distance whose coefficients depend on time
 and context, so each noise level and each cosmology has its own filters. The velocity is a gated
 sum of the vectors.
+
+Points may carry vectors and scalars beside their position. Scalars and lengths enter the node
+features, vectors are summed over neighbours with radial filters of their own, and turn with the
+cube; what changes them is a gated sum of vectors, or a function of the node features, added to the
+velocity that is right for independent normal numbers.
 """
 
 import math
@@ -42,6 +47,14 @@ class PairSettings:
     longest: float = 0.6
     anchored: bool = False
     """Whether points also see their displacement from the origin (no translation symmetry)."""
+    vectors: int = 0
+    scalars: int = 0
+    """How many of either a point carries: an event is (N, 3 + 3 vectors + scalars), in that order,
+    and what is carried starts from standard normals."""
+
+    def channels(self, layers: int) -> int:
+        """Vectors that a point has after so many layers."""
+        return self.vectors + layers * self.filters * (2 if self.vectors else 1)
 
     def __post_init__(self):
         if self.width % self.heads or self.width % self.filters:
@@ -56,36 +69,42 @@ class PairSettings:
 
 
 class PairNetwork(nnx.Module):
-    """v(time, positions, context), shape (N, 3), for any number N of points."""
+    """v(time, x, context), of the shape of x, for any number N of points."""
 
     def __init__(self, geometry: Geometry, settings: PairSettings, *, rngs: nnx.Rngs):
         self.geometry = geometry
         self.settings = settings
         s = settings
+        zeros = nnx.initializers.zeros
         self.conditioner = MLP(
             (_TIME_FEATURES + s.context_size, s.conditioning, s.conditioning), rngs=rngs
         )
         self.initial = nnx.Linear(s.conditioning, s.width, rngs=rngs)
-        self.layers = nnx.List([_PairLayer(s, rngs=rngs) for _ in range(s.layers)])
-        self.gates = nnx.Linear(
-            s.width,
-            s.filters * s.layers + int(s.anchored),
-            kernel_init=nnx.initializers.zeros,
-            rngs=rngs,
+        known = s.vectors + s.scalars
+        self.carried = nnx.Linear(known, s.width, use_bias=False, rngs=rngs) if known else None
+        self.layers = nnx.List([_PairLayer(s, i, rngs=rngs) for i in range(s.layers)])
+        channels = s.channels(s.layers) + int(s.anchored)
+        self.gates = nnx.Linear(s.width, (1 + s.vectors) * channels, kernel_init=zeros, rngs=rngs)
+        self.scalar = (
+            nnx.Linear(s.width, s.scalars, kernel_init=zeros, rngs=rngs) if s.scalars else None
         )
 
     def __call__(
         self,
         time: Float[Array, ""],
-        x: Float[Array, "n 3"],
+        x: Float[Array, "n d"],
         context: Float[Array, " c"] | None = None,
         mask: Bool[Array, " n"] | None = None,
-    ) -> Float[Array, "n 3"]:
+    ) -> Float[Array, "n d"]:
         s = self.settings
         features = time_features(time)
         if context is not None:
             features = jnp.concatenate([features, context])
         condition = jax.nn.silu(self.conditioner(features))
+        x, carried = x[:, :3], x[:, 3:]
+        variance = time**2 + (1 - time) ** 2
+        vectors, scalars = jnp.split(carried / jnp.sqrt(variance), [3 * s.vectors], axis=1)
+        vectors = vectors.reshape(len(x), s.vectors, 3)
 
         basis, inverse_distance = self._radial_basis(x)
         directions = self.geometry.direction_factors(x)
@@ -96,13 +115,23 @@ class PairNetwork(nnx.Module):
             radius = jnp.sqrt(jnp.sum(x**2, axis=-1) + s.shortest**2)
             radial = radial_basis(jnp.log(radius), *self._log_range, s.width)
             h = h + radial.T
-        vectors = []
+        if self.carried is not None:
+            lengths = jnp.sqrt(jnp.sum(vectors**2, axis=-1) + 1e-6)
+            h = h + self.carried(jnp.concatenate([lengths, scalars], axis=1))
         for layer in self.layers:
-            h, v = layer(h, basis, inverse_distance, directions, condition, weight)
-            vectors.append(v)
+            h, found = layer(h, vectors, basis, inverse_distance, directions, condition, weight)
+            vectors = jnp.concatenate([vectors, found], axis=1)
         if s.anchored:
-            vectors.append(x[:, None, :])
-        velocity = jnp.einsum("nk,nkc->nc", self.gates(h), jnp.concatenate(vectors, axis=1))
+            vectors = jnp.concatenate([vectors, x[:, None, :]], axis=1)
+        gates = self.gates(h).reshape(len(x), 1 + s.vectors, vectors.shape[1])
+        moved = jnp.einsum("nvk,nkc->nvc", gates, vectors)
+        velocity = moved[:, 0]
+        if self.carried is not None:
+            changes = [moved[:, 1:].reshape(len(x), 3 * s.vectors)]
+            changes += [] if self.scalar is None else [self.scalar(h)]
+            correction = jnp.concatenate(changes, axis=1) / jnp.sqrt(variance)
+            normal = (2 * time - 1) / variance * carried
+            velocity = jnp.concatenate([velocity, normal + correction], axis=1)
         return velocity * weight[:, None]
 
     @property
@@ -138,9 +167,10 @@ def radial_basis(x: Array, low: float, high: float, n: int) -> Float[Array, "n .
 
 
 class _PairLayer(nnx.Module):
-    def __init__(self, settings: PairSettings, *, rngs: nnx.Rngs):
+    def __init__(self, settings: PairSettings, layers_before: int, *, rngs: nnx.Rngs):
         s = self.settings = settings
-        n_kernels = s.heads + 2 * s.filters
+        carries = s.vectors > 0
+        n_kernels = s.heads + (3 if carries else 2) * s.filters
         zeros = nnx.initializers.zeros
         self.modulation = nnx.Linear(s.conditioning, 2 * s.width, kernel_init=zeros, rngs=rngs)
         self.norm = nnx.LayerNorm(s.width, use_bias=False, use_scale=False, rngs=rngs)
@@ -159,17 +189,25 @@ class _PairLayer(nnx.Module):
             rngs=rngs,
         )
         self.mix = nnx.Linear(s.filters, s.filters, use_bias=False, rngs=rngs)
-        self.update = MLP((2 * s.width + 2 * s.filters, 2 * s.width, s.width), rngs=rngs)
+        self.send = (
+            nnx.Linear(s.channels(layers_before), s.filters, use_bias=False, rngs=rngs)
+            if carries
+            else None
+        )
+        messages = 2 * s.width + (6 if carries else 2) * s.filters
+        self.update = MLP((messages, 2 * s.width, s.width), rngs=rngs)
 
     def __call__(
         self,
         h: Float[Array, "n width"],
+        known: Float[Array, "n k 3"],
         basis: Float[Array, "radial n n"],
         inverse_distance: Float[Array, "n n"],
         directions: DirectionFactors,
         condition: Float[Array, " conditioning"],
         weight: Float[Array, " n"],
-    ) -> tuple[Float[Array, "n width"], Float[Array, "n filters 3"]]:
+    ) -> tuple[Float[Array, "n width"], Float[Array, "n found 3"]]:
+        """The node features, and new vectors, from those that are `known`."""
         s = self.settings
         scale, shift = jnp.split(self.modulation(condition), 2)
         projected = self.project(self.norm(h) * (1 + scale)[None] + shift[None])
@@ -177,13 +215,14 @@ class _PairLayer(nnx.Module):
 
         kernels = self.kernels[...] + self.kernel_shift(condition).reshape(self.kernels.shape)
         radial = jnp.einsum("kr,rij->kij", kernels, basis)
-        bias, scalar, vector = jnp.split(radial, [s.heads, s.heads + s.filters])
+        bias, scalar, vector, smooth = jnp.split(
+            radial, [s.heads, s.heads + s.filters, s.heads + 2 * s.filters]
+        )
 
         attended = self._attend(q, k, v, bias, weight)
         filtered = jnp.einsum("fij,jfd->ifd", scalar, _split(u, s.filters) * weight[:, None, None])
-        vectors = _vector_sums(
-            vector * inverse_distance[None], (1 + charge) * weight[:, None], directions
-        )
+        pull = vector * inverse_distance[None]
+        vectors = _vector_sums(pull, ((1 + charge) * weight[:, None])[:, :, None], directions)
         mixed = jnp.einsum("nfc,fg->ngc", vectors, self.mix.kernel[...])
         messages = [
             attended.reshape(h.shape),
@@ -191,6 +230,18 @@ class _PairLayer(nnx.Module):
             jnp.sum(vectors * vectors, axis=-1),
             jnp.sum(vectors * mixed, axis=-1),
         ]
+        if self.send is not None:
+            sent = jnp.einsum("nkc,kf->nfc", known, self.send.kernel[...])
+            arriving = sent * weight[:, None, None]
+            approach = _vector_sums(pull, arriving, directions)
+            smoothed = jnp.einsum("fij,jfc->ifc", smooth, arriving)
+            messages += [
+                jnp.sum(approach, axis=-1),
+                jnp.sum(vectors * sent, axis=-1),
+                jnp.sum(smoothed * sent, axis=-1),
+                jnp.sum(smoothed * smoothed, axis=-1),
+            ]
+            vectors = jnp.concatenate([vectors, smoothed], axis=1)
         # Sums over neighbours are large in clusters: asinh keeps them linear near zero and tame.
         return h + self.update(jnp.arcsinh(jnp.concatenate(messages, axis=-1))), vectors
 
@@ -207,10 +258,14 @@ def _split(x: Float[Array, "n width"], parts: int) -> Float[Array, "n parts size
 
 
 def _vector_sums(
-    filters: Float[Array, "f n n"], charge: Float[Array, "n f"], directions: DirectionFactors
+    filters: Float[Array, "f n n"], charge: Float[Array, "n f c"], directions: DirectionFactors
 ) -> Float[Array, "n f 3"]:
-    """Sum over j of filter_ij charge_j (x_j - x_i), by the factors of the displacement."""
+    """Sum over j of filter_ij charge_j (x_j - x_i), by the factors of the displacement.
+
+    A charge is one number, or one for each component of the displacement.
+    """
     a, b = directions
-    sums = jnp.einsum("fij,jfc->ifc", filters, charge[:, :, None] * b[:, None, :])
+    charges = jnp.concatenate([jnp.broadcast_to(charge, (*charge.shape[:2], 3))] * 2, axis=2)
+    sums = jnp.einsum("fij,jfc->ifc", filters, charges * b[:, None, :])
     first, second = jnp.split(a[:, None, :] * sums, 2, axis=-1)
     return first + second

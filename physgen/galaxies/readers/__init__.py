@@ -4,7 +4,8 @@ Formats, told by their first bytes and then by their name:
 
 * HDF5 (.h5, .hdf5): the layout of `physgen.galaxies.catalogue`; only `position` is needed.
 * NPZ (.npz), one of: the same names as in HDF5; `features` (n, N, >= 3), whose first three columns
-  are positions and next three velocities, in the file's own units, with `mask` (n, N); or columns.
+  are positions, the next three velocities, in the file's own units, and the others (counted from
+  0) columns feature_6, feature_7, ...; with `mask` (n, N); or columns.
 * Text (.csv, .txt, .dat): a first line that names the columns, commas or white space between.
 * FITS (.fits, .fit): the first binary table, as columns.
 * Rockstar: out_N.list, hlist_A.list and halos_N.M.ascii (`rockstar`), halos_N.M.bin

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from physgen.errors import InputError
+from physgen.galaxies.column import Column
 from physgen.io import open_hdf5, read_header
 
 _GALAXIES = ("position", "velocity", "log_mass", "mask")
@@ -32,6 +33,13 @@ def from_hdf5(path: Path) -> dict[str, Any]:
         for name in ("position", "velocity", "log_mass"):
             if name in datasets and "unit" in datasets[name].attrs:
                 fields[f"{name}_unit"] = _text(datasets[name].attrs["unit"])
+        columns = file.get("columns")
+        if isinstance(columns, h5py.Group):
+            fields["columns"] = tuple(
+                Column(name, values[()], _text(values.attrs.get("unit", "")))
+                for name, values in columns.items()
+                if isinstance(values, h5py.Dataset)
+            )
     return fields
 
 
@@ -71,7 +79,8 @@ def known(found: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def from_features(arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
-    """Positions in the first three of the columns of `features`, velocities in the next three."""
+    """Positions in the first three of the columns of `features`, velocities in the next three,
+    further columns in the rest."""
     features = np.asarray(arrays["features"])
     if features.ndim != 3 or features.shape[-1] < 3 or features.dtype.kind not in "fiu":
         raise InputError(
@@ -81,6 +90,10 @@ def from_features(arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
     fields = {"position": features[..., :3], "position_unit": "file units"}
     if features.shape[-1] >= 6:
         fields |= {"velocity": features[..., 3:6], "velocity_unit": "file units"}
+        fields["columns"] = tuple(
+            Column(f"feature_{i}", features[..., i], "file units")
+            for i in range(6, features.shape[-1])
+        )
     if "mask" in arrays:
         fields["mask"] = _as_mask(arrays["mask"])
     return fields
