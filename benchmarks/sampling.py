@@ -7,11 +7,11 @@ uniform numbers, in turn; seconds are medians over five calls after the first.
 """
 
 import argparse
-import statistics
 import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from physgen.spins import TransformerWavefunction, Wavefunction
@@ -52,7 +52,7 @@ def main() -> None:
             started = time.perf_counter()
             drawn[name] = jax.block_until_ready(sample(wavefunction, keys))
             seconds[name].append(time.perf_counter() - started)
-    with_, without = (statistics.median(seconds[name][1:]) for name in ("kept", "not kept"))
+    with_, without = (np.median(seconds[name][1:]) for name in ("kept", "not kept"))
     same = float((drawn["kept"] == drawn["not kept"]).all(axis=1).mean())
     print(
         f"{options.n} sites, {options.samples} samples: {with_:.3f} s kept, {without:.3f} s not "

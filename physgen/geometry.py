@@ -76,22 +76,3 @@ class Torus:
 
 
 Geometry = Euclidean | Torus
-
-
-@dataclass(frozen=True)
-class WithColumns:
-    """The first three columns are positions in `space`, the others numbers in open space."""
-
-    space: Geometry
-
-    def wrap(self, x: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        """The positions wrapped, the other columns as they are."""
-        return jnp.concatenate([self.space.wrap(x[..., :3]), x[..., 3:]], axis=-1)
-
-    def displacement(self, start: Array, end: Array) -> Array:
-        """The shortest displacement of the positions, the difference of the other columns."""
-        moved = self.space.displacement(start[..., :3], end[..., :3])
-        return jnp.concatenate([moved, end[..., 3:] - start[..., 3:]], axis=-1)
-
-
-Space = Geometry | WithColumns

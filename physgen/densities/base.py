@@ -39,23 +39,4 @@ class Uniform:
         return jnp.asarray(-x.size * jnp.log(self.box_size))
 
 
-@dataclass(frozen=True)
-class WithColumns:
-    """The first three columns from `positions`, the others standard normal."""
-
-    positions: Gaussian | Uniform
-
-    def sample(self, key: PRNGKeyArray, shape: Shape) -> Array:
-        """One event of the given shape (..., 3 or more)."""
-        place, others = jax.random.split(key)
-        *rows, columns = shape
-        first = self.positions.sample(place, (*rows, 3))
-        rest = Gaussian().sample(others, (*rows, columns - 3))
-        return jnp.concatenate([first, rest], axis=-1)
-
-    def log_prob(self, x: Array) -> Float[Array, ""]:
-        """Log-density of one event."""
-        return self.positions.log_prob(x[..., :3]) + Gaussian().log_prob(x[..., 3:])
-
-
-Base = Gaussian | Uniform | WithColumns
+Base = Gaussian | Uniform

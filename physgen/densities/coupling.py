@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
-from physgen.geometry import Space
+from physgen.geometry import Geometry
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Independent:
     """Base and data are paired as they come."""
 
     def pair(
-        self, geometry: Space, x0: Array, x1: Array, mask: Bool[Array, " n"] | None = None
+        self, geometry: Geometry, x0: Array, x1: Array, mask: Bool[Array, " n"] | None = None
     ) -> Array:
         """x0 itself."""
         return x0
@@ -33,7 +33,7 @@ class OptimalTransport:
 
     def pair(
         self,
-        geometry: Space,
+        geometry: Geometry,
         x0: Float[Array, "n d"],
         x1: Float[Array, "n d"],
         mask: Bool[Array, " n"] | None = None,

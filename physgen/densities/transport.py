@@ -9,7 +9,7 @@ on the torus along the minimum image, and the network learns the mean velocity o
 through x_t. Integrating that velocity turns samples of the base into samples of the data.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -19,22 +19,23 @@ from physgen.densities.base import Base
 from physgen.densities.coupling import Coupling, Independent
 from physgen.densities.solvers import Clock, FixedSteps, Solver
 from physgen.density import Density, Shape
-from physgen.geometry import Euclidean, Space
+from physgen.geometry import Euclidean, Geometry
 
 
 @runtime_checkable
 class VelocityField(Protocol):
     """What a network must be: v(time, x, context, mask), shape of x, unbatched.
 
-    time is in [0, 1], from base to data; `mask` marks the real points of a padded set (True) and
-    is None for events that are not sets.
+    time is in [0, 1], from base to data; context is an array, or whatever else `loss` and
+    `transport` are given, None where unconditional; `mask` marks the real points of a padded set
+    (True) and is None for events that are not sets.
     """
 
     def __call__(
         self,
         time: Float[Array, ""],
         x: Array,
-        context: Array | None,
+        context: Any,
         mask: Bool[Array, " n"] | None,
     ) -> Array: ...
 
@@ -50,7 +51,6 @@ class Transport(Density):
         geometry: Euclidean space or a torus; the base must live on it.
         coupling: pairing of base and data points during training.
         clock: where training looks and the solver steps; warp > 1 favours times near the data.
-        weights: of the columns of an event (its last axis) in the loss; all one if not given.
     """
 
     def __init__(
@@ -60,11 +60,10 @@ class Transport(Density):
         event_shape: Shape,
         context_shape: Shape | None = None,
         *,
-        geometry: Space = Euclidean(),
+        geometry: Geometry = Euclidean(),
         coupling: Coupling = Independent(),
         clock: Clock = Clock(),
         solver: Solver = FixedSteps(),
-        weights: tuple[float, ...] | None = None,
     ):
         self.network = network
         self.base = base
@@ -74,7 +73,6 @@ class Transport(Density):
         self.coupling = coupling
         self.clock = clock
         self.solver = solver
-        self.weights = weights
 
     def interpolant(self, x0: Array, x1: Array, time: Array) -> tuple[Array, Array]:
         """x_t and its velocity on the straight line from x0 to x1; both of x1's shape."""
@@ -85,11 +83,10 @@ class Transport(Density):
         self,
         key: PRNGKeyArray,
         x1: Array,
-        context: Array | None = None,
+        context: Any = None,
         mask: Bool[Array, " n"] | None = None,
     ) -> Float[Array, ""]:
-        """Squared error of the velocity of one event at one random time, mean over coordinates,
-        each times its weight.
+        """Squared error of the velocity of one event at one random time, mean over coordinates.
 
         Its minimum is the variance of the lines through a point, not zero: compare losses only
         between models with the same base, coupling and clock.
@@ -100,8 +97,6 @@ class Transport(Density):
         time = self.clock.time(jax.random.uniform(key_time))
         x, velocity = self.interpolant(x0, x1, time)
         error = (self.network(time, x, context, mask) - velocity) ** 2
-        if self.weights is not None:
-            error = error * jnp.broadcast_to(jnp.asarray(self.weights, error.dtype), error.shape)
         if mask is None:
             return jnp.mean(error)
         return jnp.sum(error * mask[:, None]) / (x1.shape[-1] * jnp.maximum(jnp.sum(mask), 1))
@@ -109,7 +104,7 @@ class Transport(Density):
     def transport(
         self,
         x0: Array,
-        context: Array | None = None,
+        context: Any = None,
         mask: Bool[Array, " n"] | None = None,
         *,
         solver: Solver | None = None,
@@ -126,7 +121,7 @@ class Transport(Density):
     def _sample(self, key, context):
         return self.transport(self.base.sample(key, self.event_shape), context)
 
-    def _log_prob(self, x, context):
+    def _log_prob(self, x, context: Any):
         """Exact: the trace of the Jacobian costs as many products as the event has entries.
 
         Instantaneous change of variables, Chen et al. 2018 (arXiv:1806.07366), eq. 8.

@@ -3,7 +3,8 @@
 from physgen.galaxies.build import Selection, build_catalogue, find_simulations, match_rows
 from physgen.galaxies.catalogue import Catalogue, read_catalogue, write_catalogue
 from physgen.galaxies.clustering import measure_survey
-from physgen.galaxies.emulator import Domain, EmulatorSettings, GalaxyEmulator
+from physgen.galaxies.domain import Domain
+from physgen.galaxies.emulator import EmulatorSettings, GalaxyEmulator
 from physgen.galaxies.generate import OutsideTrainingRange, generate
 from physgen.galaxies.measure import Measurement, measure, write_measurement
 from physgen.galaxies.readers import ParameterTable, Survey, read_parameters, read_survey

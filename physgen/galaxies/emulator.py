@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 from numpy.typing import ArrayLike
 
-from physgen.densities.base import Gaussian, Uniform, WithColumns
+from physgen.densities.base import Gaussian, Uniform
 from physgen.densities.coupling import Independent, OptimalTransport
 from physgen.densities.solvers import Clock, FixedSteps, Solver
 from physgen.densities.transport import Transport, VelocityField
@@ -20,10 +20,10 @@ from physgen.density import Density
 from physgen.devices import map_over_devices
 from physgen.errors import InputError
 from physgen.galaxies.counts import Counts, CountSettings
-from physgen.galaxies.features import Features
+from physgen.galaxies.domain import Domain
 from physgen.geometry import Euclidean, Torus
-from physgen.geometry import WithColumns as SpaceWithColumns
 from physgen.io import read_model, save_model
+from physgen.nets.carried import CarriedField
 from physgen.nets.pairs import PairNetwork, PairSettings
 
 KIND = "galaxy_emulator"
@@ -34,32 +34,12 @@ class Buffer(nnx.Variable):
 
 
 @dataclass(frozen=True)
-class Domain:
-    """What an emulator was trained on: the events, the parameters and where they lie.
-
-    box_size is the side of the periodic box, or None in open space, where `scale` is the
-    root-mean-square coordinate; both in `position_unit`.
-    """
-
-    points: int
-    box_size: float | None
-    scale: float
-    parameter_names: tuple[str, ...]
-    parameter_units: tuple[str, ...]
-    parameter_mean: tuple[float, ...]
-    parameter_scale: tuple[float, ...]
-    parameter_low: tuple[float, ...]
-    parameter_high: tuple[float, ...]
-    position_unit: str = "Mpc/h"
-    features: Features = Features()
-
-
-@dataclass(frozen=True)
 class EmulatorSettings:
     """What shapes the density.
 
-    network: None if the user brings a network. warp: of the clock, see `Clock`.
-    evaluations: of the network, for one sample, unless `sample` is told otherwise.
+    network: of the positions, None if the user brings one. warp: of their clock, see `Clock`.
+    evaluations: of their network for one sample, unless `sample` is told otherwise. carried and
+    carried_evaluations: the same for what galaxies carry, None where that is nothing.
     counts: of the density of the number of galaxies, None where all boxes held as many.
     """
 
@@ -68,16 +48,18 @@ class EmulatorSettings:
     warp: float = 3.0
     evaluations: int = 32
     optimal_transport: bool = False
+    carried: PairSettings | None = None
+    carried_evaluations: int = 16
     counts: CountSettings | None = None
 
 
 class GalaxyEmulator(Density):
     """p(galaxies | parameters) for clouds of up to `domain.points` galaxies, by flow matching.
 
-    A galaxy is a row: its position, then what else `domain.features` says. In a periodic box the
-    base of positions is a Poisson process in that box and paths follow the minimum image; in open
-    space it is a Gaussian around the origin. The base of all else is a standard normal. Inside,
-    lengths are in units of the box (or of `domain.scale`), and features and parameters are
+    A galaxy is a row: its position, then what else `domain.features` says. Positions come first,
+    out of a Poisson process in a periodic box, along the minimum image, or out of a Gaussian around
+    the origin in open space; then `carried`, all else given the positions, out of standard normals.
+    Inside, lengths are in units of the box (or of `domain.scale`), and features and parameters are
     standardised. `counts` is p(N | parameters), None where N is always `domain.points`.
 
     `log_prob` is the density of the ordered array of galaxies, given N, over the units of its
@@ -113,20 +95,25 @@ class GalaxyEmulator(Density):
         self.parameter_scale = Buffer(jnp.asarray(domain.parameter_scale))
         self.transport = Transport(
             network,
-            WithColumns(Uniform()) if periodic else Gaussian(),
-            self.event_shape,
+            Uniform() if periodic else Gaussian(),
+            (domain.points, 3),
             self.context_shape,
-            geometry=SpaceWithColumns(geometry),
+            geometry=geometry,
             coupling=OptimalTransport() if settings.optimal_transport else Independent(),
             clock=Clock(settings.warp),
             solver=FixedSteps(settings.evaluations),
-            weights=_loss_weights(domain),
         )
-        self.counts = (
-            None
-            if settings.counts is None
-            else Counts(settings.counts, self.context_shape[0], rngs=rngs)
-        )
+        self.carried = None
+        if settings.carried is not None:
+            self.carried = Transport(
+                CarriedField(PairNetwork(geometry, settings.carried, rngs=rngs)),
+                Gaussian(),
+                (domain.points, domain.features.width - 3),
+                solver=FixedSteps(settings.carried_evaluations),
+            )
+        self.counts = None
+        if settings.counts is not None:
+            self.counts = Counts(settings.counts, self.context_shape[0], rngs=rngs)
 
     def __repr__(self) -> str:
         domain = self.domain
@@ -156,10 +143,19 @@ class GalaxyEmulator(Density):
         parameters: Float[Array, " p"],
         mask: Bool[Array, " n"] | None = None,
     ) -> Float[Array, ""]:
-        """Flow-matching loss of one cloud, as `Transport.loss`; see `Features.events`."""
-        return self.transport.loss(
-            key, self._standard(galaxies), self._standard_parameters(parameters), mask
-        )
+        """Flow-matching loss of one cloud (see `Features.events`), as `Transport.loss`.
+
+        The loss of what galaxies carry is added, weighted for an equal share: its targets have
+        variance 2, and those of positions in a box 1/12.
+        """
+        key_position, key_carried = jax.random.split(key)
+        given = self._standard_parameters(parameters)
+        position, carried = self._standard(galaxies)
+        loss = self.transport.loss(key_position, position, given, mask)
+        if self.carried is None:
+            return loss
+        share = 1.0 if self.domain.box_size is None else 1 / 24
+        return loss + share * self.carried.loss(key_carried, carried, (given, position), mask)
 
     def sample(
         self,
@@ -209,27 +205,41 @@ class GalaxyEmulator(Density):
 
     def _sample(self, key, context, mask=None, solver=None):
         mask = jnp.ones(self.domain.points, bool) if mask is None else mask
-        x0 = self.transport.base.sample(key, (mask.shape[0], self.event_shape[1]))
-        x = self.transport.transport(x0, self._standard_parameters(context), mask, solver=solver)
-        return self._physical(x) * mask[:, None]
+        given = self._standard_parameters(context)
+        x0 = self.transport.base.sample(key, (len(mask), 3))
+        position = self.transport.transport(x0, given, mask, solver=solver)
+        galaxies = self._to_position_unit(position)
+        if self.carried is not None:
+            features = self.domain.features
+            key_carried = jax.random.fold_in(key, 1)
+            y0 = self.carried.base.sample(key_carried, (len(mask), features.width - 3))
+            carried = self.carried.transport(y0, (given, position), mask, solver=solver)
+            galaxies = jnp.concatenate([galaxies, features.physical(carried)], axis=1)
+        return galaxies * mask[:, None]
 
     def _log_prob(self, x, context):
-        log_prob = self.transport._log_prob(self._standard(x), self._standard_parameters(context))
-        in_length = 3 * len(x) * jnp.log(self.length)
-        return log_prob - in_length + self.domain.features.log_slope(x[:, 3:])
+        given = self._standard_parameters(context)
+        position, carried = self._standard(x)
+        log_prob = self.transport._log_prob(position, given)
+        log_prob -= position.size * jnp.log(self.length)
+        if self.carried is not None:
+            log_prob += self.carried._log_prob(carried, (given, position))
+            log_prob += self.domain.features.log_slope(x[:, 3:])
+        return log_prob
 
     def _standard_parameters(self, parameters):
         return (parameters - self.parameter_mean[...]) / self.parameter_scale[...]
 
     def _standard(self, galaxies):
+        """Positions and what is carried, as the networks see them."""
         carried = self.domain.features.standardised(galaxies[:, 3:])
-        return jnp.concatenate([galaxies[:, :3] / self.length, carried], axis=1)
+        return galaxies[:, :3] / self.length, carried
 
-    def _physical(self, x):
-        position = x[:, :3] * self.length
-        if self.domain.box_size is not None:
-            position = jnp.where(position >= self.domain.box_size, 0.0, position)
-        return jnp.concatenate([position, self.domain.features.physical(x[:, 3:])], axis=1)
+    def _to_position_unit(self, x):
+        x = x * self.length
+        if self.domain.box_size is None:
+            return x
+        return jnp.where(x >= self.domain.box_size, 0.0, x)
 
     def save(
         self,
@@ -268,12 +278,6 @@ class GalaxyEmulator(Density):
             raise InputError(f"expected a galaxy emulator in {path}, found a {file.kind}")
         emulator = cls(file.settings_as(EmulatorSettings), network, rngs=nnx.Rngs(0))
         return file.restored(emulator, nnx.Param)
-
-
-def _loss_weights(domain: Domain) -> tuple[float, ...]:
-    """Equal shares of the loss: targets have variance 2, and those of positions in a box 1/12."""
-    carried = 1.0 if domain.box_size is None else 1 / 24
-    return (1.0,) * 3 + (carried,) * (domain.features.width - 3)
 
 
 @partial(jax.jit, static_argnames="solver")

@@ -1,6 +1,6 @@
 """Training a galaxy emulator on a catalogue."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from physgen.densities.transport import VelocityField
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
 from physgen.galaxies.counts import count_settings, fit_counts
-from physgen.galaxies.emulator import Domain, EmulatorSettings, GalaxyEmulator
+from physgen.galaxies.domain import Domain
+from physgen.galaxies.emulator import EmulatorSettings, GalaxyEmulator
 from physgen.galaxies.features import Features
 from physgen.nets.pairs import PairSettings
 from physgen.train import FitResult, FitSettings, OptimizerSettings, Report, fit, gradient_step
@@ -60,14 +61,17 @@ def emulator_settings(catalogue: Catalogue, **changes) -> EmulatorSettings:
     separation = domain.points ** (-1 / 3)
     network = PairSettings(
         context_size=len(domain.parameter_names),
-        vectors=domain.features.vectors,
-        scalars=len(domain.features.names),
         shortest=0.015 * separation,
         longest=0.6 if domain.box_size is not None else 6.0,
         anchored=domain.box_size is None,
     )
-    counts = count_settings(catalogue.counts)
-    return EmulatorSettings(**{"domain": domain, "network": network, "counts": counts, **changes})
+    chosen: dict[str, Any] = {
+        "domain": domain,
+        "network": network,
+        "carried": _carrying(network, domain.features),
+        "counts": count_settings(catalogue.counts),
+    }
+    return EmulatorSettings(**(chosen | changes))
 
 
 def train_emulator(
@@ -140,9 +144,15 @@ def train_emulator(
     return TrainedEmulator(nnx.merge(graph, step.unravel(run.state.ema), rest), run)
 
 
+def _carrying(network: PairSettings, features: Features) -> PairSettings | None:
+    if features.width == 3:
+        return None
+    return replace(network, vectors=features.vectors, scalars=len(features.names))
+
+
 def _moving(path: tuple[Any, ...], variable: Any) -> bool:
     """Whether flow matching trains a variable."""
-    return path[0] == "transport" and isinstance(variable, nnx.Param)
+    return path[0] in ("transport", "carried") and isinstance(variable, nnx.Param)
 
 
 def _domain(catalogue: Catalogue) -> Domain:
