@@ -8,6 +8,7 @@ import pytest
 PAGES = [
     "tutorial-galaxies.md",
     "catalogues.md",
+    "howto-catalogues.md",
     "reports.md",
     "tutorial-inference.md",
     "simulators.md",

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from physgen.cli.datasets import add_reading
 from physgen.cli.options import add_json, add_output, add_seed, progress, tell
 from physgen.errors import InputError
 
@@ -32,9 +33,12 @@ def add_commands(commands, galaxies) -> None:
     parser.set_defaults(run=simulate)
 
     parser = commands.add_parser("stats", help="summary statistics of a catalogue")
-    parser.add_argument("catalogue", type=Path, help="HDF5, NPZ, CSV or FITS")
-    parser.add_argument("--box", type=float, help="side of the periodic box, if the file lacks it")
+    parser.add_argument("catalogue", type=Path, help="HDF5, NPZ, CSV, FITS, or of a halo finder")
+    add_reading(parser)
     parser.add_argument("--omega-m", type=float, default=0.3, help="for redshifts (default 0.3)")
+    parser.add_argument("--randoms", type=Path, help="of a survey: random points where it looked")
+    for name, what in (("--weights", "galaxies"), ("--random-weights", "randoms")):
+        parser.add_argument(name, nargs="+", metavar="COLUMN", help=f"their product weighs {what}")
     parser.add_argument(
         "--edges", type=float, nargs="+", metavar="R", help="separation bins, in the file's unit"
     )
@@ -44,6 +48,7 @@ def add_commands(commands, galaxies) -> None:
 
     parser = commands.add_parser("info", help="what is in a file")
     parser.add_argument("file", type=Path)
+    add_reading(parser)
     add_json(parser)
     parser.set_defaults(run=info)
 
@@ -108,11 +113,9 @@ def simulate(options: argparse.Namespace) -> None:
 
 def stats(options: argparse.Namespace) -> None:
     """physgen stats."""
-    from physgen.galaxies.catalogue import read_catalogue
-    from physgen.galaxies.measure import measure, write_measurement
+    from physgen.galaxies.measure import write_measurement
 
-    catalogue = read_catalogue(options.catalogue, box_size=options.box, omega_m=options.omega_m)
-    measurement = measure(catalogue, edges=options.edges)
+    measurement = _measured(options) if options.randoms is None else _measured_survey(options)
     text = measurement.table()
     if options.out is not None:
         figure = write_measurement(options.out, measurement, overwrite=options.force)
@@ -120,16 +123,51 @@ def stats(options: argparse.Namespace) -> None:
     tell(options, measurement.to_dict(), text)
 
 
+def _measured(options):
+    from physgen.galaxies.catalogue import read_catalogue
+    from physgen.galaxies.measure import measure
+
+    if options.weights or options.random_weights:
+        raise InputError("expected --randoms beside --weights, got none: give both or neither")
+    catalogue = read_catalogue(
+        options.catalogue,
+        box_size=options.box,
+        omega_m=options.omega_m,
+        objects=options.objects,
+        redshift=options.redshift,
+    )
+    return measure(catalogue, edges=options.edges)
+
+
+def _measured_survey(options):
+    from physgen.galaxies.clustering import measure_survey
+    from physgen.galaxies.readers import read_survey
+
+    if options.box is not None:
+        raise InputError("expected --box or --randoms, got both: a survey is not periodic")
+    survey = read_survey(
+        options.catalogue,
+        options.randoms,
+        omega_m=options.omega_m,
+        weights=options.weights or (),
+        random_weights=options.random_weights,
+    )
+    return measure_survey(survey, edges=options.edges)
+
+
 def info(options: argparse.Namespace) -> None:
     """physgen info."""
-    import h5py
-
     from physgen.galaxies.catalogue import read_catalogue
+    from physgen.galaxies.readers.formats import format_of
     from physgen.io import describe
 
-    suffix = options.file.suffix
-    if options.file.is_file() and not h5py.is_hdf5(options.file) and suffix not in (".h5", ".hdf5"):
-        catalogue = read_catalogue(options.file)
+    if format_of(options.file) != "hdf5":
+        catalogue = read_catalogue(
+            options.file,
+            box_size=options.box,
+            objects=options.objects,
+            redshift=options.redshift,
+        )
         facts = {
             "kind": "catalogue",
             "boxes": len(catalogue),

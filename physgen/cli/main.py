@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import physgen
-from physgen.cli import catalogues, emulate, infer, maps, quickstart, spins, validate
+from physgen.cli import catalogues, datasets, emulate, infer, maps, quickstart, spins, validate
 from physgen.errors import InputError
 
 INTERRUPTED = 130
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         "galaxies", help="simulate, learn, generate and judge galaxy catalogues"
     ).add_subparsers(required=True, metavar="COMMAND")
     catalogues.add_commands(commands, galaxies)
+    datasets.add_commands(galaxies)
     validate.add_commands(commands, galaxies)
     emulate.add_commands(galaxies)
     maps.add_commands(galaxies)

@@ -253,23 +253,27 @@ def read_catalogue(
     box_size: float | None = None,
     conditions: str | os.PathLike[str] | None = None,
     omega_m: float = 0.3,
+    objects: str = "halos",
+    redshift: float | None = None,
 ) -> Catalogue:
-    """Read galaxies from HDF5, NPZ, CSV, text or FITS; `physgen.galaxies.readers` has the layouts.
+    """Read galaxies or haloes from a file or folder; `physgen.galaxies.readers` has the layouts.
 
     box_size: the side of the periodic box, if the file does not say it (or says it wrongly).
     conditions: a CSV table with a header, one row a box, that becomes the parameters.
     omega_m: the flat LCDM universe in which right ascensions, declinations and redshifts become
     comoving Cartesian positions in Mpc/h, which are not periodic.
+    objects: "halos" or "subhalos", where a simulation has both.
+    redshift: of files that need it and do not say it (group_tab).
 
     Raises InputError for a file that cannot be read as a catalogue, and all that Catalogue raises.
     """
     path = Path(path)
-    found = read_fields(path, omega_m=omega_m)
+    found = read_fields(
+        path, omega_m=omega_m, box_size=box_size, objects=objects, redshift=redshift
+    )
     if conditions is not None:
         names, table = read_table(Path(conditions))
         found |= {"parameters": table, "parameter_names": names, "parameter_units": ()}
-    if box_size is not None:
-        found["box_size"] = box_size
     try:
         return Catalogue(**found)
     except InputError as error:

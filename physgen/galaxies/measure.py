@@ -81,7 +81,7 @@ def measure(catalogue: Catalogue, *, edges: ArrayLike | None = None) -> Measurem
             "expected boxes of at least two galaxies, got one galaxy or none in each: "
             "statistics of pairs need two"
         )
-    bins = _edges(catalogue) if edges is None else as_edges(edges)
+    bins = choose_edges(catalogue) if edges is None else as_edges(edges)
     counts = over_clouds(
         lambda x: pair_counts(x, bins, box_size=catalogue.box_size).astype(float),
         catalogue.mask,
@@ -150,7 +150,8 @@ def write_measurement(
     return picture
 
 
-def _edges(catalogue: Catalogue) -> Float[np.ndarray, " b1"]:
+def choose_edges(catalogue: Catalogue) -> Float[np.ndarray, " b1"]:
+    """Separation bins that suit a catalogue: of its box, or of its nearest neighbours."""
     if catalogue.box_size is not None:
         return np.array(choose_settings(catalogue).correlation_edges)
     nearest = over_clouds(

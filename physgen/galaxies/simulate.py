@@ -177,9 +177,14 @@ def simulate(
     finally:
         pool.shutdown(cancel_futures=True)
     position, velocity, log_mass = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    mask = _kept(log_mass, settings)
+    most = mask.sum(axis=1).max()
+    position, velocity, log_mass, mask = (
+        array[:, :most] for array in (position, velocity, log_mass, mask)
+    )
     return Catalogue(
         position=position,
-        mask=_kept(log_mass, settings),
+        mask=mask,
         velocity=velocity,
         log_mass=log_mass,
         parameters=parameters,

@@ -14,11 +14,16 @@ def comoving_distance(
     redshift: Float[np.ndarray, " n"], *, omega_m: float
 ) -> Float[np.ndarray, " n"]:
     """c int dz / H(z) in Mpc/h for matter and a cosmological constant (Hogg 1999, eq. 15)."""
+    z = redshift[:, None] * (_NODES + 1) / 2
+    integrand = 1 / expansion_rate(z, omega_m=omega_m)
+    return HUBBLE_LENGTH * redshift * (integrand @ _WEIGHTS) / 2
+
+
+def expansion_rate(redshift: Float[np.ndarray, "*n"], *, omega_m: float) -> Float[np.ndarray, "*n"]:
+    """H(z) / H_0 in a flat LCDM universe (Hogg 1999, eq. 14); omega_m is today's."""
     if not 0 <= omega_m <= 1:
         raise InputError(f"omega_m must be between 0 and 1 (flat LCDM), got {omega_m}")
-    z = redshift[:, None] * (_NODES + 1) / 2
-    integrand = 1 / np.sqrt(omega_m * (1 + z) ** 3 + 1 - omega_m)
-    return HUBBLE_LENGTH * redshift * (integrand @ _WEIGHTS) / 2
+    return np.sqrt(omega_m * (1 + redshift) ** 3 + 1 - omega_m)
 
 
 def comoving_positions(

@@ -1,0 +1,73 @@
+"""The one entry: from a path to the arguments of a Catalogue."""
+
+from pathlib import Path
+from typing import Any
+
+from physgen.errors import InputError
+from physgen.galaxies.periodic import wrapped
+from physgen.galaxies.readers.arrays import from_features, from_hdf5, known, read_npz
+from physgen.galaxies.readers.columns import from_columns, read_columns
+from physgen.galaxies.readers.fof import read_fof
+from physgen.galaxies.readers.formats import SIMULATIONS, format_of
+from physgen.galaxies.readers.rockstar import read_rockstar
+from physgen.galaxies.readers.rockstar_binary import read_rockstar_binary
+from physgen.galaxies.readers.subfind import OBJECTS, read_subfind
+from physgen.galaxies.readers.units import check_units
+
+_EDGE = 0.01  # of a box: how far outside a halo may be written
+
+
+def read_fields(
+    path: Path,
+    *,
+    omega_m: float,
+    box_size: float | None = None,
+    objects: str = "halos",
+    redshift: float | None = None,
+) -> dict[str, Any]:
+    """The arguments of a Catalogue that the file or folder at `path` holds.
+
+    omega_m: for sky coordinates. box_size: the side of the box, instead of what the file says.
+    objects: "halos" or "subhalos", where a simulation has both. redshift: of group_tab files.
+
+    Positions of haloes that rounding put just outside their box are wrapped into it.
+
+    Raises InputError if there is no such file, if it is of no known format, and for numbers in
+    other units than those that are expected.
+    """
+    if objects not in OBJECTS:
+        raise InputError(f"expected objects 'halos' or 'subhalos', got {objects!r}")
+    kind = format_of(path)
+    try:
+        fields = _read(path, kind, omega_m, box_size, objects, redshift)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error}): check its permissions") from error
+    if box_size is not None:
+        fields["box_size"] = box_size
+    check_units(fields, path)
+    if kind in SIMULATIONS and fields.get("box_size"):
+        box, position = float(fields["box_size"]), fields["position"]
+        if (position > -_EDGE * box).all() and (position < (1 + _EDGE) * box).all():
+            fields["position"] = wrapped(position, box)
+    return fields
+
+
+def _read(path, kind, omega_m, box_size, objects, redshift):
+    if kind == "hdf5":
+        return from_hdf5(path)
+    if kind == "fof":
+        return read_fof(path, box_size=box_size, redshift=redshift)
+    if kind == "subfind":
+        return read_subfind(path, objects=objects)
+    if kind == "rockstar":
+        return read_rockstar(path, objects=objects)
+    if kind == "rockstar binary":
+        return read_rockstar_binary(path)
+    if kind == "npz":
+        arrays = read_npz(path)
+        if "position" in arrays:
+            return known(arrays, path)
+        if "features" in arrays:
+            return from_features(arrays, path)
+        return from_columns(arrays, path, omega_m)
+    return from_columns(read_columns(path, kind), path, omega_m)

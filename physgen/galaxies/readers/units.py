@@ -1,0 +1,82 @@
+"""Are the numbers in the units that they are said to be in?"""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from physgen.errors import InputError
+
+_FAR = 100.0  # boxes
+_ENOUGH = 8  # galaxies that cannot all be in a corner by chance
+_FASTEST = 1e4  # rms, km/s
+_LARGEST = 20.0  # log10 Msun/h
+_SMALLEST = 3.0
+
+
+def check_units(fields: dict[str, Any], path: Path) -> None:
+    """Raise InputError, or warn, where the arguments of a Catalogue look like other units.
+
+    Errors: positions that reach further than 100 boxes, and logarithms of masses above 20.
+    Warnings: positions in the first hundredth of the box alone, velocities of an rms above 1e4
+    km/s, and masses below 1e3 Msun/h. What is said to be in other units is not looked at.
+    """
+    mask = np.asarray(fields.get("mask", True))
+    if fields.get("position_unit", "Mpc/h") == "Mpc/h" and fields.get("box_size") is not None:
+        _check_positions(_of(fields, "position", mask), float(fields["box_size"]), path)
+    if fields.get("velocity_unit", "km/s") == "km/s":
+        velocity = _of(fields, "velocity", mask)
+        rms = np.sqrt(np.mean(np.square(velocity, dtype=np.float64))) if velocity.size else 0.0
+        if rms > _FASTEST:
+            warnings.warn(
+                f"{path}: velocities have an rms of {rms:.3g} km/s: they look like m/s or cm/s; "
+                "divide by 1e3 or 1e5",
+                stacklevel=2,
+            )
+    if fields.get("log_mass_unit", "log10 Msun/h") == "log10 Msun/h":
+        _check_masses(_of(fields, "log_mass", mask), path)
+
+
+def _of(fields, name, mask):
+    """The finite values of unmasked galaxies; none where shapes do not fit, told elsewhere."""
+    values = np.asarray(fields.get(name, ()))
+    if values.dtype.kind not in "fiu" or mask.dtype != bool:
+        return np.zeros(0)
+    if mask.shape and values.shape[:2] != mask.shape:
+        return np.zeros(0)
+    kept = values[mask] if mask.shape else values
+    return kept[np.isfinite(kept)]
+
+
+def _check_positions(positions, box, path):
+    if not positions.size or box <= 0:
+        return
+    reach = float(np.abs(positions).max())
+    if reach > _FAR * box:
+        raise InputError(
+            f"{path}: positions reach {reach:.4g} in a box of {box:g}: they look like kpc/h beside "
+            "a box in Mpc/h; divide them by 1000, or give the right box_size"
+        )
+    if reach < box / _FAR and positions.size >= 3 * _ENOUGH:
+        warnings.warn(
+            f"{path}: positions reach only {reach:.4g} in a box of {box:g}: the box looks like "
+            "kpc/h beside positions in Mpc/h; give it as box_size",
+            stacklevel=3,
+        )
+
+
+def _check_masses(log_mass, path):
+    if not log_mass.size:
+        return
+    if log_mass.max() > _LARGEST:
+        raise InputError(
+            f"{path}: log_mass reaches {log_mass.max():.4g}, expected log10 of Msun/h: they look "
+            "like masses; take their log10, or name the column mass"
+        )
+    if log_mass.min() < _SMALLEST:
+        warnings.warn(
+            f"{path}: some masses are below {10**_SMALLEST:g} Msun/h: they look like 1e10 "
+            "Msun/h, or like logarithms in a column called mass",
+            stacklevel=3,
+        )
