@@ -55,7 +55,8 @@ def test_periodic_catalogue_gives_the_statistics_of_each_box():
     )
     found = by_name(summaries(boxes))
     assert list(found) == [
-        "xi", "pair separations", "neighbour distances", "v12", "sigma12", "speeds",
+        "xi", "pair separations", "neighbour distances", "v12", "sigma12", "redshift-space xi0",
+        "redshift-space xi2", "speeds",
         "mass function", "log masses", "mass correlation", "number of galaxies",
     ]  # fmt: skip
     edges = found["xi"].edges

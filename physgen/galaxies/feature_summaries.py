@@ -3,11 +3,19 @@
 import numpy as np
 
 from physgen.galaxies.catalogue import Catalogue
-from physgen.stats import mass_function, over_clouds, pair_counts, pairwise_velocities
+from physgen.galaxies.redshift_space import redshift_space
+from physgen.stats import (
+    correlation_multipoles,
+    mass_function,
+    over_clouds,
+    pair_counts,
+    pairwise_velocities,
+)
 from physgen.validation import Statistic
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _MASS_BINS = 8
+_COSINES = np.linspace(0, 1, 11)
 _HEAVIEST = 0.995  # of the galaxies are below the last bin
 
 
@@ -30,9 +38,10 @@ def feature_statistics(
     """One curve a box for each, NaN where a box has too few galaxies.
 
     With velocities: mean and dispersion of the relative velocities of pairs in bins of separation
-    `edges`, and quantiles of the speed. With masses: the mass function in bins `mass_edges`, where
-    the box has a volume, quantiles, and the correlation of the masses of neighbours. Of a column:
-    quantiles.
+    `edges`, quantiles of the speed and, in a periodic box in Mpc/h, the monopole and quadrupole of
+    the correlation in redshift space, along z, as at z = 0. With masses: the mass function in bins
+    `mass_edges`, where the box has a volume, quantiles, and the correlation of the masses of
+    neighbours. Of a column: quantiles.
     """
     mask, result = catalogue.mask, []
     if catalogue.velocity is not None:
@@ -52,13 +61,37 @@ def _motions(catalogue, edges):
     both = over_clouds(relative, catalogue.mask, catalogue.position, catalogue.velocity)
     mean, dispersion = np.split(both, 2, axis=1)
     unit = catalogue.velocity_unit
+    shifted = _multipoles(catalogue, edges) if _has_redshift_space(catalogue) else []
     speed = np.linalg.norm(catalogue.velocity, axis=-1)
     return [
         _of_pairs(catalogue, "v12", "mean relative velocity v12", unit, mean, edges),
         _of_pairs(
             catalogue, "sigma12", "dispersion of relative velocities", unit, dispersion, edges
         ),
+        *shifted,
         _quantiles("speeds", "speed", unit, catalogue.mask, speed),
+    ]
+
+
+def _has_redshift_space(catalogue):
+    units = catalogue.position_unit, catalogue.velocity_unit
+    return catalogue.box_size is not None and units == ("Mpc/h", "km/s")
+
+
+def _multipoles(catalogue, edges):
+    seen = redshift_space(catalogue)
+    both = over_clouds(
+        lambda x: correlation_multipoles(
+            x, edges, _COSINES, ells=(0, 2), box_size=catalogue.box_size
+        ).ravel(),
+        catalogue.mask,
+        seen.position,
+    )
+    return [
+        _of_pairs(
+            catalogue, f"redshift-space xi{ell}", f"redshift space ξ{ell}(s)", "", part, edges
+        )
+        for ell, part in zip((0, 2), np.split(both, 2, axis=1), strict=True)
     ]
 
 
