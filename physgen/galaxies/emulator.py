@@ -19,8 +19,9 @@ from physgen.densities.transport import Transport, VelocityField
 from physgen.density import Density
 from physgen.devices import map_over_devices
 from physgen.errors import InputError
-from physgen.geometry import Euclidean, Torus
+from physgen.geometry import Euclidean, Geometry, Torus
 from physgen.io import read_model, save_model
+from physgen.nets.p3m import P3MSettings
 from physgen.nets.pairs import PairNetwork, PairSettings
 
 KIND = "galaxy_emulator"
@@ -59,7 +60,7 @@ class EmulatorSettings:
     """
 
     domain: Domain
-    network: PairSettings | None
+    network: PairSettings | P3MSettings | None
     warp: float = 3.0
     evaluations: int = 32
     optimal_transport: bool = False
@@ -76,8 +77,8 @@ class GalaxyEmulator(Density):
     the set is larger by log N!.
 
     Args:
-        network: any velocity field v(time, x, parameters, mask) in those units; a `PairNetwork`
-            of `settings.network` if not given.
+        network: any velocity field v(time, x, parameters, mask) in those units; the one of
+            `settings.network` if not given.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class GalaxyEmulator(Density):
                     "expected a network, got none: this emulator was made with a network of the "
                     "user's own; pass network=..."
                 )
-            network = PairNetwork(geometry, settings.network, rngs=rngs)
+            network = _network(settings.network, geometry, rngs)
         self.domain = domain
         self.settings = settings
         self.event_shape = (domain.points, 3)
@@ -237,6 +238,14 @@ class GalaxyEmulator(Density):
             raise InputError(f"expected a galaxy emulator in {path}, found a {file.kind}")
         emulator = cls(file.settings_as(EmulatorSettings), network, rngs=nnx.Rngs(0))
         return file.restored(emulator, nnx.Param)
+
+
+def _network(
+    settings: PairSettings | P3MSettings, geometry: Geometry, rngs: nnx.Rngs
+) -> VelocityField:
+    if isinstance(settings, P3MSettings):
+        return settings.build(geometry, rngs=rngs)
+    return PairNetwork(geometry, settings, rngs=rngs)
 
 
 @partial(jax.jit, static_argnames="solver")
