@@ -119,8 +119,8 @@ def _runs(position, first, cells):
         return ends[:, :1], ends[:, 1:]
     x, y, z = _cells(position, cells).T
     steps = jnp.arange(-_REACH, _REACH + 1)
-    rows = (x[:, None, None] + steps[:, None]) % cells * cells + (y[:, None, None] + steps) % cells
-    rows = rows.reshape(len(position), -1) * cells
+    near_x, near_y = ((c[:, None] + steps[None]) % cells for c in (x, y))
+    rows = (near_x[:, :, None] * cells + near_y[:, None, :]).reshape(len(position), -1) * cells
     low, high = z[:, None] - _REACH, z[:, None] + _REACH + 1
     # A row of cells within reach is cut in two where it leaves the box; the second may be empty.
     other_low = jnp.where(low < 0, low + cells, 0)

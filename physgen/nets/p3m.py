@@ -34,6 +34,7 @@ from physgen.nets.neighbours import BOX, Neighbours, cell_order, minimum_image, 
 from physgen.nets.pairs import radial_basis, time_features
 from physgen.nets.particle_mesh import (
     Shares,
+    check_mesh,
     deposit,
     read,
     shares_of,
@@ -77,6 +78,7 @@ class P3MSettings:
             value = getattr(self, field.name)
             if field.type in (int, "int") and value < least:
                 raise InputError(f"expected {field.name} of at least {least}, got {value}")
+        check_mesh(self.mesh_size)
         if not 0 < self.shortest < self.cutoff < 0.5:
             raise InputError(
                 "expected 0 < shortest < cutoff < 0.5 (of the box), got "
@@ -123,7 +125,6 @@ class P3MNetwork(nnx.Module):
 
     def __init__(self, settings: P3MSettings, *, rngs: nnx.Rngs):
         s = self.settings = settings
-        _ = waves_of(s.mesh_size)
         self.conditioner = MLP(
             (time_features(jnp.array(0.0)).size + s.context_size, s.conditioning, s.conditioning),
             rngs=rngs,
@@ -312,9 +313,7 @@ class _Layer(nnx.Module):
                     part.reshape(*index.shape, s.vectors, s.carried) for part in (flow, moved)
                 )
                 sums.append(jnp.einsum("ijvp,ijv->ivp", flow, along).reshape(len(index), -1))
-                outward.append(
-                    jnp.einsum("ijvp,ijvc->ivpc", moved, w).reshape(len(index), -1, 3)
-                )
+                outward.append(jnp.einsum("ijvp,ijvc->ivpc", moved, w).reshape(len(index), -1, 3))
             return jnp.concatenate(sums, axis=1), jnp.concatenate(outward, axis=1)
 
         rows = (cloud.position, cloud.neighbours.index, cloud.neighbours.found, cloud.radius)

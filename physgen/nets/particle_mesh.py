@@ -32,6 +32,12 @@ class Waves(NamedTuple):
     """One over the squared window of cloud in cell; zero where `shell` is."""
 
 
+def check_mesh(mesh_size: int) -> None:
+    """Raise InputError if the number of nodes along a side is odd or below 4."""
+    if mesh_size < 4 or mesh_size % 2:
+        raise InputError(f"expected an even mesh of 4 nodes a side or more, got {mesh_size}")
+
+
 def shares_of(position: Float[Array, "n 3"], mesh_size: int) -> Shares:
     """Cloud-in-cell shares of points in [0, 1); node i is at i / mesh_size."""
     scaled = position * mesh_size
@@ -40,9 +46,9 @@ def shares_of(position: Float[Array, "n 3"], mesh_size: int) -> Shares:
     first = lower.astype(int)
     node, share = [], []
     for corner in np.ndindex(2, 2, 2):
-        x, y, z = ((first + np.array(corner)) % mesh_size).T
+        x, y, z = ((first + np.array([corner])) % mesh_size).T
         node.append((x * mesh_size + y) * mesh_size + z)
-        share.append(jnp.prod(jnp.where(np.array(corner), beyond, 1 - beyond), axis=1))
+        share.append(jnp.prod(jnp.where(np.array([corner]), beyond, 1 - beyond), axis=1))
     return Shares(jnp.stack(node, axis=1), jnp.stack(share, axis=1))
 
 
@@ -72,13 +78,8 @@ def to_fields(modes: Complex[Array, "c m m h"]) -> Float[Array, "c m m m"]:
 
 
 def waves_of(mesh_size: int) -> Waves:
-    """The wave vectors of a mesh, an even number of nodes a side.
-
-    Raises:
-        InputError: if the number is odd or below 4.
-    """
-    if mesh_size < 4 or mesh_size % 2:
-        raise InputError(f"expected an even mesh of 4 nodes a side or more, got {mesh_size}")
+    """The wave vectors of a mesh."""
+    check_mesh(mesh_size)
     axis = np.rint(np.fft.fftfreq(mesh_size, 1 / mesh_size))
     vector = np.stack(np.meshgrid(axis, axis, np.arange(mesh_size // 2 + 1), indexing="ij"))
     squared = np.sum(vector**2, axis=0)
