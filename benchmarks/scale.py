@@ -12,13 +12,13 @@ the start of a path, and with --clumped half of the points lie in clumps of 50, 
 import argparse
 import json
 import resource
-import statistics
 import subprocess
 import sys
 import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from physgen.geometry import Torus
@@ -48,11 +48,11 @@ def cloud_of(n: int, clumped: bool) -> jax.Array:
 def seconds(compiled, *arguments) -> float:
     jax.block_until_ready(compiled(*arguments))
     times = []
-    for _ in range(5):
+    for _ in range(3):
         started = time.perf_counter()
         jax.block_until_ready(compiled(*arguments))
         times.append(time.perf_counter() - started)
-    return statistics.median(times)
+    return float(np.median(times))
 
 
 def measure(name: str, n: int, clumped: bool) -> dict:

@@ -121,8 +121,8 @@ def train_emulator(
     return TrainedEmulator(nnx.merge(graph, step.unravel(run.state.ema), rest), run)
 
 
-# From about 200 galaxies on, a step of the one takes less time than one of the other, and at 512 a
-# quarter of it (benchmarks/scale.py).
+# A step of both networks takes the same time at 128 galaxies; at 512 one of `P3MNetwork` takes a
+# quarter (benchmarks/scale.py).
 _ALL_PAIRS = 300
 
 
