@@ -20,11 +20,13 @@ from physgen.galaxies import (
     generate,
     train_emulator,
 )
-from physgen.nets import PairSettings
+from physgen.galaxies.portions import boxes_at_once, microbatch
+from physgen.nets import P3MSettings, PairSettings
 from physgen.train import FitSettings, OptimizerSettings, Silent
 
 POINTS, BOX = 12, 50.0
 NETWORK = {"width": 16, "layers": 2, "heads": 2, "filters": 4}
+MESHED = P3MSettings.for_points(POINTS, 1, width=16, layers=2, filters=4, channels=4)
 
 
 def pairs_catalogue(n, seed, separation=2.0, box_size=BOX, points=POINTS):
@@ -58,6 +60,12 @@ def emulator():
     return GalaxyEmulator(small_settings(pairs_catalogue(8, 0)), rngs=nnx.Rngs(0))
 
 
+@pytest.fixture(scope="module")
+def meshed():
+    settings = emulator_settings(pairs_catalogue(8, 0), network=MESHED, evaluations=8)
+    return GalaxyEmulator(settings, rngs=nnx.Rngs(0))
+
+
 PARAMETERS = jnp.array([0.3])
 
 
@@ -80,8 +88,9 @@ def test_counts_of_each_box(emulator):
     np.testing.assert_array_equal(catalogue.counts, [5, 12, 7])
 
 
-def test_save_and_load_are_bit_identical(emulator, tmp_path):
-    path = tmp_path / "emulator.h5"
+@pytest.mark.parametrize("which", ["emulator", "meshed"])
+def test_save_and_load_are_bit_identical(which, request, tmp_path):
+    emulator, path = request.getfixturevalue(which), tmp_path / "emulator.h5"
     emulator.save(path, training={"steps": 0})
     loaded = physgen.load(path)
     assert isinstance(loaded, GalaxyEmulator)
@@ -160,18 +169,38 @@ def test_boxes_of_one_galaxy_cannot_be_learned():
         emulator_settings(lonely)
 
 
+def test_large_periodic_boxes_are_given_a_mesh():
+    few, many = (pairs_catalogue(3, 0, points=n) for n in (300, 302))
+    open_space = pairs_catalogue(3, 0, points=302, box_size=None)
+    assert isinstance(emulator_settings(few).network, PairSettings)
+    assert isinstance(emulator_settings(many).network, P3MSettings)
+    assert isinstance(emulator_settings(open_space).network, PairSettings)
+    with pytest.raises(InputError, match="open space"):
+        GalaxyEmulator(emulator_settings(open_space, network=MESHED), rngs=nnx.Rngs(0))
+
+
+def test_large_boxes_are_worked_on_in_small_portions(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    assert [boxes_at_once(n, 64) for n in (128, 1000, 5000, 10**6)] == [64, 20, 4, 1]
+    assert [microbatch(n, 16, 4) for n in (128, 5000, 6000, 50_000)] == [4, 4, 2, 1]
+    assert microbatch(50_000, 16, None) is None
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    assert [boxes_at_once(n, 64) for n in (128, 6000, 10**6)] == [64, 2, 2]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("box_size", [BOX, None])
-def test_training_finds_the_pairs(box_size, tmp_path):
+@pytest.mark.parametrize(("box_size", "meshed"), [(BOX, False), (BOX, True), (None, False)])
+def test_training_finds_the_pairs(box_size, meshed):
     """Galaxies come in pairs 2 Mpc/h apart; noise has its nearest neighbours much farther."""
     catalogue = pairs_catalogue(512, 1, box_size=box_size)
+    settings = small_settings(catalogue)
+    if meshed:
+        settings = emulator_settings(catalogue, network=MESHED, evaluations=8)
     training = TrainingSettings(
         schedule=FitSettings(batch_size=32, steps=400, validate_every=200),
         optimizer=OptimizerSettings(learning_rate=5e-3, clip_norm=0.1, second_moment_decay=0.99),
     )
-    trained = train_emulator(
-        jax.random.key(0), catalogue, training, small_settings(catalogue), report=Silent()
-    )
+    trained = train_emulator(jax.random.key(0), catalogue, training, settings, report=Silent())
     made = generate(jax.random.key(1), trained.emulator, np.full((64, 1), 0.3))
 
     def nearest(position):
@@ -182,6 +211,6 @@ def test_training_finds_the_pairs(box_size, tmp_path):
         return np.median(np.min(distance + 1e3 * np.eye(POINTS), axis=1))
 
     assert nearest(catalogue.position[:64]) == pytest.approx(2.0, rel=0.05)
-    untrained = GalaxyEmulator(small_settings(catalogue), rngs=nnx.Rngs(0))
+    untrained = GalaxyEmulator(settings, rngs=nnx.Rngs(0))
     noise = generate(jax.random.key(1), untrained, np.full((64, 1), 0.3))
     assert nearest(made.position) < 0.5 * nearest(noise.position)

@@ -24,9 +24,11 @@ from physgen.galaxies.domain import Domain
 from physgen.geometry import Euclidean, Torus
 from physgen.io import read_model, save_model
 from physgen.nets.carried import CarriedField
-from physgen.nets.pairs import PairNetwork, PairSettings
+from physgen.nets.p3m import P3MSettings
+from physgen.nets.pairs import PairSettings
 
 KIND = "galaxy_emulator"
+NetworkSettings = PairSettings | P3MSettings
 
 
 class Buffer(nnx.Variable):
@@ -44,11 +46,11 @@ class EmulatorSettings:
     """
 
     domain: Domain
-    network: PairSettings | None
+    network: NetworkSettings | None
     warp: float = 3.0
     evaluations: int = 32
     optimal_transport: bool = False
-    carried: PairSettings | None = None
+    carried: NetworkSettings | None = None
     carried_evaluations: int = 16
     counts: CountSettings | None = None
 
@@ -66,8 +68,8 @@ class GalaxyEmulator(Density):
     entries; that of the set is larger by log N!.
 
     Args:
-        network: any velocity field v(time, x, parameters, mask) in those units; a `PairNetwork`
-            of `settings.network` if not given.
+        network: any velocity field v(time, x, parameters, mask) in those units; the one of
+            `settings.network` if not given.
     """
 
     def __init__(
@@ -86,7 +88,7 @@ class GalaxyEmulator(Density):
                     "expected a network, got none: this emulator was made with a network of the "
                     "user's own; pass network=..."
                 )
-            network = PairNetwork(geometry, settings.network, rngs=rngs)
+            network = settings.network.build(geometry, rngs=rngs)
         self.domain = domain
         self.settings = settings
         self.event_shape = (domain.points, domain.features.width)
@@ -107,7 +109,7 @@ class GalaxyEmulator(Density):
             None
             if settings.carried is None
             else Transport(
-                CarriedField(PairNetwork(geometry, settings.carried, rngs=rngs)),
+                CarriedField(settings.carried.build(geometry, rngs=rngs)),
                 Gaussian(),
                 (domain.points, domain.features.width - 3),
                 solver=FixedSteps(settings.carried_evaluations),

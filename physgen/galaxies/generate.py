@@ -15,8 +15,9 @@ from physgen.densities.solvers import Solver
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
 from physgen.galaxies.emulator import GalaxyEmulator
+from physgen.galaxies.portions import boxes_at_once
 
-_AT_ONCE = 64
+_MOST = 64  # boxes at once
 _COUNTS = 2**31  # folded into the key of the counts; no box has this index
 
 
@@ -66,7 +67,7 @@ def generate(
     mask = np.arange(sizes.max()) < sizes[:, None]
 
     devices = jax.device_count()
-    at_once = min(_AT_ONCE, -(-n // devices) * devices)
+    at_once = min(boxes_at_once(mask.shape[1], _MOST), -(-n // devices) * devices)
     parts = []
     for start in range(0, n, at_once):
         rows = np.minimum(np.arange(start, start + at_once), n - 1)  # one shape, compiled once

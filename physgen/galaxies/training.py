@@ -16,8 +16,10 @@ from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
 from physgen.galaxies.counts import count_settings, fit_counts
 from physgen.galaxies.domain import Domain
-from physgen.galaxies.emulator import EmulatorSettings, GalaxyEmulator
+from physgen.galaxies.emulator import EmulatorSettings, GalaxyEmulator, NetworkSettings
 from physgen.galaxies.features import Features
+from physgen.galaxies.portions import microbatch
+from physgen.nets.p3m import P3MSettings
 from physgen.nets.pairs import PairSettings
 from physgen.train import FitResult, FitSettings, OptimizerSettings, Report, fit, gradient_step
 
@@ -29,7 +31,8 @@ class TrainingSettings:
     """How an emulator is trained.
 
     schedule: how long, and in what batches. held_out: the fraction of boxes kept for the
-    validation loss. microbatch: boxes whose gradients are computed together.
+    validation loss. microbatch: boxes whose gradients are computed together, fewer of them where
+    they are large.
     """
 
     schedule: FitSettings = FitSettings(batch_size=16, minutes=30.0, validate_every=500)
@@ -51,20 +54,16 @@ class TrainedEmulator:
 def emulator_settings(catalogue: Catalogue, **changes) -> EmulatorSettings:
     """The default settings for a catalogue; `changes` replace fields of `EmulatorSettings`.
 
-    The radial functions reach from a fiftieth of the mean separation of the galaxies to the box.
+    Boxes of up to 300 galaxies and clouds in open space get a `PairNetwork`, whose radial functions
+    reach from a fiftieth of the mean separation of the galaxies to the box. Periodic boxes of more
+    get a `P3MNetwork`, whose cost is linear in their number.
 
     Raises:
         InputError: if the catalogue has parameters that do not vary together with others that do,
             or clouds of one galaxy.
     """
     domain = _domain(catalogue)
-    separation = domain.points ** (-1 / 3)
-    network = PairSettings(
-        context_size=len(domain.parameter_names),
-        shortest=0.015 * separation,
-        longest=0.6 if domain.box_size is not None else 6.0,
-        anchored=domain.box_size is None,
-    )
+    network = _network_settings(domain)
     chosen: dict[str, Any] = {
         "domain": domain,
         "network": network,
@@ -126,7 +125,8 @@ def train_emulator(
         "parameters": catalogue.parameters.astype(np.float32),
         "mask": catalogue.mask,
     }
-    step = gradient_step(parameters, loss, training.optimizer, microbatch=training.microbatch)
+    together = microbatch(data["mask"].shape[1], training.schedule.batch_size, training.microbatch)
+    step = gradient_step(parameters, loss, training.optimizer, microbatch=together)
     run = fit(
         key_fit,
         step.step,
@@ -144,7 +144,24 @@ def train_emulator(
     return TrainedEmulator(nnx.merge(graph, step.unravel(run.state.ema), rest), run)
 
 
-def _carrying(network: PairSettings, features: Features) -> PairSettings | None:
+# A step of both networks takes the same time at 128 galaxies; at 512 one of `P3MNetwork` takes a
+# quarter (benchmarks/scale.py).
+_ALL_PAIRS = 300
+
+
+def _network_settings(domain: Domain) -> NetworkSettings:
+    context_size = len(domain.parameter_names)
+    if domain.box_size is not None and domain.points > _ALL_PAIRS:
+        return P3MSettings.for_points(domain.points, context_size)
+    return PairSettings(
+        context_size=context_size,
+        shortest=0.015 * domain.points ** (-1 / 3),
+        longest=0.6 if domain.box_size is not None else 6.0,
+        anchored=domain.box_size is None,
+    )
+
+
+def _carrying(network: NetworkSettings, features: Features) -> NetworkSettings | None:
     if features.width == 3:
         return None
     return replace(network, vectors=features.vectors, scalars=len(features.names))

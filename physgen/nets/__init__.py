@@ -5,6 +5,7 @@ from physgen.nets.convolution import CNNEmbedding
 from physgen.nets.embedding import Embedding, EmbeddingSettings, NoEmbedding
 from physgen.nets.missing import WithMissing
 from physgen.nets.mlp import MLP, VelocityMLP
+from physgen.nets.p3m import P3MNetwork, P3MSettings
 from physgen.nets.pairs import PairNetwork, PairSettings
 from physgen.nets.residual import MLPEmbedding, ResidualMLP
 from physgen.nets.sequence import TransformerEmbedding
@@ -19,6 +20,8 @@ __all__ = [
     "EmbeddingSettings",
     "MLPEmbedding",
     "NoEmbedding",
+    "P3MNetwork",
+    "P3MSettings",
     "PairNetwork",
     "PairSettings",
     "ResidualMLP",

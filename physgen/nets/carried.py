@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from physgen.nets.p3m import P3MNetwork
 from physgen.nets.pairs import PairNetwork
 
 
@@ -13,7 +14,7 @@ class CarriedField(nnx.Module):
     Positions stay where they are, so time is that of the carried numbers only.
     """
 
-    def __init__(self, network: PairNetwork):
+    def __init__(self, network: PairNetwork | P3MNetwork):
         """`network` moves rows of positions, vectors and scalars."""
         self.network = network
 

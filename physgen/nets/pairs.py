@@ -56,6 +56,10 @@ class PairSettings:
         """Vectors that a point has after so many layers."""
         return self.vectors + layers * self.filters * (2 if self.vectors else 1)
 
+    def build(self, geometry: Geometry, *, rngs: nnx.Rngs) -> "PairNetwork":
+        """The network, in the geometry of the clouds."""
+        return PairNetwork(geometry, self, rngs=rngs)
+
     def __post_init__(self):
         if self.width % self.heads or self.width % self.filters:
             raise InputError(
