@@ -29,6 +29,7 @@ from physgen.nets.pairs import PairSettings
 
 KIND = "galaxy_emulator"
 NetworkSettings = PairSettings | P3MSettings
+_STEPS_WARP = 1.5  # of a solver's clock: paths are straighter than training's would have them
 
 
 class Buffer(nnx.Variable):
@@ -39,9 +40,10 @@ class Buffer(nnx.Variable):
 class EmulatorSettings:
     """What shapes the density.
 
-    network: of the positions, None if the user brings one. warp: of their clock, see `Clock`.
-    evaluations: of their network for one sample, unless `sample` is told otherwise. carried and
-    carried_evaluations: the same for what galaxies carry, None where that is nothing.
+    network: of the positions, None if the user brings one. warp: of the clock of
+    their training, see `Clock`.
+    evaluations: of their network for one sample, unless `sample` is told otherwise. carried, carried_warp
+    and carried_evaluations: the same for what galaxies carry, None where that is nothing.
     counts: of the density of the number of galaxies, None where all boxes held as many.
     """
 
@@ -51,6 +53,7 @@ class EmulatorSettings:
     evaluations: int = 32
     optimal_transport: bool = False
     carried: NetworkSettings | None = None
+    carried_warp: float = 2.0
     carried_evaluations: int = 16
     counts: CountSettings | None = None
 
@@ -103,6 +106,7 @@ class GalaxyEmulator(Density):
             geometry=geometry,
             coupling=OptimalTransport() if settings.optimal_transport else Independent(),
             clock=Clock(settings.warp),
+            steps=Clock(_STEPS_WARP),
             solver=FixedSteps(settings.evaluations),
         )
         self.carried = (
@@ -112,6 +116,8 @@ class GalaxyEmulator(Density):
                 CarriedField(settings.carried.build(geometry, rngs=rngs)),
                 Gaussian(),
                 (domain.points, domain.features.width - 3),
+                clock=Clock(settings.carried_warp),
+                steps=Clock(_STEPS_WARP),
                 solver=FixedSteps(settings.carried_evaluations),
             )
         )
