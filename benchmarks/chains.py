@@ -72,7 +72,8 @@ EVEN = GRUWavefunction(units=50, spin_flip=True)
 SINGLET = GRUWavefunction(units=64, marshall=True, sector=0, spin_flip=True)
 TO_100 = stages((20, 100), (40, 80), (100, 150))
 CASES = (
-    *(Case(f"ising-100-h{h}", ising(h), EVEN, TO_100) for h in (0.5, 1.0, 1.5)),
+    Case("ising-100-h0.5", ising(0.5), GRU, stages((100, 200))),  # grown, it holds a domain wall
+    *(Case(f"ising-100-h{h}", ising(h), EVEN, TO_100) for h in (1.0, 1.5)),
     Case("ising-1000", ising(1.0), GRU, stages((20, 150), (60, 100), (200, 60), (1000, 20))),
     *(
         Case(f"heisenberg-100-j{j2}", heisenberg(j2), SINGLET, TO_100, DMRG.get(j2))

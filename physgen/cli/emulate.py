@@ -1,7 +1,6 @@
 """Commands on emulators: train and sample."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from physgen.cli.options import add_json, add_output, add_seed, progress, tell, use_cores
@@ -17,7 +16,7 @@ def add_commands(galaxies) -> None:
     parser.add_argument(
         "--features",
         metavar="NAMES",
-        help="what to learn, e.g. position,velocity,log_mass (default: position)",
+        help="what to learn, e.g. position,velocity (default: all that the catalogue has)",
     )
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, default=30.0, help="training time (default 30)")
@@ -66,7 +65,8 @@ def train(options: argparse.Namespace) -> None:
     if options.resume and not checkpoint.exists():
         raise InputError(f"expected {checkpoint} to resume from, found none: leave out --resume")
     catalogue = read_catalogue(options.mocks, box_size=options.box, conditions=options.conditions)
-    catalogue = catalogue.with_features(_features(options, catalogue.features))
+    if options.features is not None:
+        catalogue = catalogue.with_features(tuple(n.strip() for n in options.features.split(",")))
     settings = TrainingSettings()
     schedule = dataclasses.replace(
         settings.schedule,
@@ -96,23 +96,16 @@ def train(options: argparse.Namespace) -> None:
         "interrupted": run.interrupted,
         "seed": options.seed,
         "boxes": len(catalogue),
+        "features": list(catalogue.features),
     }
     trained.emulator.save(options.out, training=figures, overwrite=options.force or options.resume)
     if not run.interrupted:
         checkpoint.unlink(missing_ok=True)
-    text = f"{run.steps} steps in {run.seconds / 60:.1f} min -> {options.out}"
+    learned = ", ".join(catalogue.features)
+    text = f"{learned}: {run.steps} steps in {run.seconds / 60:.1f} min -> {options.out}"
     if run.interrupted:
         text += f"\ninterrupted: the same command with --resume goes on from {checkpoint}"
     tell(options, figures | {"out": options.out}, text)
-
-
-def _features(options: argparse.Namespace, there: tuple[str, ...]) -> tuple[str, ...]:
-    if options.features is not None:
-        return tuple(name.strip() for name in options.features.split(","))
-    if len(there) > 1 and not options.json:
-        every = ",".join(there)
-        print(f"note: positions alone are learned; --features {every} learns all", file=sys.stderr)
-    return ("position",)
 
 
 def sample(options: argparse.Namespace) -> None:

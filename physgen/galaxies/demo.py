@@ -62,10 +62,10 @@ def run_demo(
     held_out = simulate(key_held_out, parameters, progress=shown("held-out boxes"))
     write_catalogue(folder / "heldout.h5", held_out)
 
-    say(f"2/4 learning p(galaxies | Omega_m, sigma_8) for {settings.minutes:g} minutes")
+    say(f"2/4 learning p(positions | Omega_m, sigma_8) for {settings.minutes:g} minutes")
     schedule = FitSettings(batch_size=16, minutes=settings.minutes, validate_every=500)
     training = replace(TrainingSettings(), schedule=schedule)
-    trained = train_emulator(key_fit, mocks, training)
+    trained = train_emulator(key_fit, mocks.positions_only(), training)
     trained.emulator.save(
         folder / "emulator.h5",
         training={"steps": trained.run.steps, "seconds": trained.run.seconds},
