@@ -50,8 +50,7 @@ class Transport(Density):
         context_shape: None if unconditional.
         geometry: Euclidean space or a torus; the base must live on it.
         coupling: pairing of base and data points during training.
-        clock: where training looks; warp > 1 favours times near the data.
-        steps: the clock along which the solver steps; the same if not given.
+        clock: where training looks and the solver steps; warp > 1 favours times near the data.
     """
 
     def __init__(
@@ -64,7 +63,6 @@ class Transport(Density):
         geometry: Geometry = Euclidean(),
         coupling: Coupling = Independent(),
         clock: Clock = Clock(),
-        steps: Clock | None = None,
         solver: Solver = FixedSteps(),
     ):
         self.network = network
@@ -74,7 +72,6 @@ class Transport(Density):
         self.geometry = geometry
         self.coupling = coupling
         self.clock = clock
-        self.steps = clock if steps is None else steps
         self.solver = solver
 
     def interpolant(self, x0: Array, x1: Array, time: Array) -> tuple[Array, Array]:
@@ -116,7 +113,7 @@ class Transport(Density):
         """The event at the end of the path that starts at x0 (at its start, if reverse)."""
 
         def field(u, x, network):
-            return self.steps.rate(u) * network(self.steps.time(u), x, context, mask)
+            return self.clock.rate(u) * network(self.clock.time(u), x, context, mask)
 
         end = (solver or self.solver).solve(field, x0, self.network, reverse=reverse)
         return self.geometry.wrap(end)
@@ -134,7 +131,7 @@ class Transport(Density):
 
         def field(u, state, network):
             position, _ = state
-            time, rate = self.steps.time(u), self.steps.rate(u)
+            time, rate = self.clock.time(u), self.clock.rate(u)
 
             def velocity(flat):
                 return network(time, flat.reshape(shape), context, None).reshape(-1)

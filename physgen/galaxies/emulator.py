@@ -29,7 +29,6 @@ from physgen.nets.pairs import PairSettings
 
 KIND = "galaxy_emulator"
 NetworkSettings = PairSettings | P3MSettings
-_STEPS_WARP = 1.5  # of a solver's clock: paths are straighter than training's would have them
 
 
 class Buffer(nnx.Variable):
@@ -40,10 +39,10 @@ class Buffer(nnx.Variable):
 class EmulatorSettings:
     """What shapes the density.
 
-    network: of the positions, None if the user brings one. warp: of the clock of their training,
-    see `Clock`. evaluations: of their network for one sample, unless `sample` is told otherwise.
-    carried, carried_warp and carried_evaluations: the same for what galaxies carry, None where that
-    is nothing. counts: of the density of the number of galaxies, None where all boxes held as many.
+    network: of the positions, None if the user brings one. warp: of their clock, see `Clock`. evaluations: of their network for one sample, unless `sample` is told otherwise.
+    carried and carried_evaluations: the same for what galaxies carry, None where that is nothing;
+    their clock is plain. counts: of the density of the number of galaxies, None where all boxes
+    held as many.
     """
 
     domain: Domain
@@ -52,7 +51,6 @@ class EmulatorSettings:
     evaluations: int = 32
     optimal_transport: bool = False
     carried: NetworkSettings | None = None
-    carried_warp: float = 2.0
     carried_evaluations: int = 16
     counts: CountSettings | None = None
 
@@ -105,7 +103,6 @@ class GalaxyEmulator(Density):
             geometry=geometry,
             coupling=OptimalTransport() if settings.optimal_transport else Independent(),
             clock=Clock(settings.warp),
-            steps=Clock(_STEPS_WARP),
             solver=FixedSteps(settings.evaluations),
         )
         self.carried = (
@@ -115,8 +112,6 @@ class GalaxyEmulator(Density):
                 CarriedField(settings.carried.build(geometry, rngs=rngs)),
                 Gaussian(),
                 (domain.points, domain.features.width - 3),
-                clock=Clock(settings.carried_warp),
-                steps=Clock(_STEPS_WARP),
                 solver=FixedSteps(settings.carried_evaluations),
             )
         )

@@ -54,19 +54,20 @@ def feature_statistics(
 
 
 def _motions(catalogue, edges):
-    def relative(x, v):
-        found = pairwise_velocities(x, v, edges, box_size=catalogue.box_size)
-        return np.concatenate([found.v12, found.sigma12])
-
-    both = over_clouds(relative, catalogue.mask, catalogue.position, catalogue.velocity)
-    mean, dispersion = np.split(both, 2, axis=1)
+    pairs = pairwise_velocities(
+        catalogue.position,
+        catalogue.velocity,
+        edges,
+        box_size=catalogue.box_size,
+        mask=catalogue.mask,
+    )
     unit = catalogue.velocity_unit
     shifted = _multipoles(catalogue, edges) if _has_redshift_space(catalogue) else []
     speed = np.linalg.norm(catalogue.velocity, axis=-1)
     return [
-        _of_pairs(catalogue, "v12", "mean relative velocity v12", unit, mean, edges),
+        _of_pairs(catalogue, "v12", "mean relative velocity v12", unit, pairs.v12, edges),
         _of_pairs(
-            catalogue, "sigma12", "dispersion of relative velocities", unit, dispersion, edges
+            catalogue, "sigma12", "dispersion of relative velocities", unit, pairs.sigma12, edges
         ),
         *shifted,
         _quantiles("speeds", "speed", unit, catalogue.mask, speed),

@@ -13,7 +13,7 @@ from physgen.stats.leaves import near_tiles, pack
 from physgen.stats.points import Numbers, as_box, as_edges, as_points, as_weights
 from physgen.stats.tiles import LEAF
 
-_CHUNK = 1024  # tiles in a call
+_CHUNKS = 64, 256, 1024  # tiles in a call: few sizes, each compiled once
 Plane = Literal["s mu", "rp pi"]
 
 
@@ -84,13 +84,14 @@ def _counts(plane, positions, one, two, reach, box_size, weights, other, other_w
     with jax.enable_x64(True):
         leaves = jax.device_put(rows)
         for tiles in near_tiles(first, second, 0, reach, box):
-            for start in range(0, len(tiles.first), _CHUNK):
-                i, j = tiles.first[start : start + _CHUNK], tiles.second[start : start + _CHUNK]
-                missing = (0, _CHUNK - len(i))
+            chunk = next((c for c in _CHUNKS if c >= len(tiles.first)), _CHUNKS[-1])
+            for start in range(0, len(tiles.first), chunk):
+                i, j = tiles.first[start : start + chunk], tiles.second[start : start + chunk]
+                missing = (0, chunk - len(i))
                 i = np.pad(i, missing, constant_values=len(rows) - 1)
                 j = np.pad(j + offset, missing, constant_values=len(rows) - 1)
                 found = _bins(leaves, i, j, *edges, sides, plane=plane, periodic=box is not None)
-                where, product = (np.asarray(part).reshape(_CHUNK, -1) for part in found)
+                where, product = (np.asarray(part).reshape(chunk, -1) for part in found)
                 own = (i == j) & (other is None)
                 for chosen, times in ((own, 1), (~own, 1 if other is not None else 2)):
                     total += times * np.bincount(
