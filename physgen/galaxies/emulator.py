@@ -39,10 +39,10 @@ class Buffer(nnx.Variable):
 class EmulatorSettings:
     """What shapes the density.
 
-    network: of the positions, None if the user brings one. warp: of their clock, see `Clock`. evaluations: of their network for one sample, unless `sample` is told otherwise.
-    carried and carried_evaluations: the same for what galaxies carry, None where that is nothing;
-    their clock is plain. counts: of the density of the number of galaxies, None where all boxes
-    held as many.
+    network: of the positions, None if the user brings one. warp: of their clock, see `Clock`.
+    evaluations: of their network for one sample, unless `sample` is told otherwise. carried and
+    carried_evaluations: the same for what galaxies carry, None where that is nothing; their clock
+    is plain. counts: of the density of the number of galaxies, None where all boxes held as many.
     """
 
     domain: Domain
