@@ -495,3 +495,24 @@ def test_bad_input_is_one_clear_line(call, expected):
     assert "\n" not in message
     for words in expected:
         assert words in message
+
+
+def test_galaxies_above_a_mass_are_those_of_the_same_boxes():
+    """The heaviest of boxes of a fixed number, where that number is not reached."""
+    key, parameters = jax.random.key(4), np.array([[0.3, 0.8], [0.2, 0.9]])
+    every = simulate(key, parameters, SimulationSettings(points=60, box_size=64.0, grid=32))
+    threshold = np.quantile(every.log_mass, 0.6)
+    settings = SimulationSettings(
+        points=60, box_size=64.0, grid=32, minimum_mass=float(10**threshold)
+    )
+    kept = simulate(key, parameters, settings)
+    np.testing.assert_array_equal(kept.counts, (every.log_mass >= threshold).sum(axis=1))
+    for box in range(2):
+        n = kept.counts[box]
+        np.testing.assert_array_equal(kept.position[box, :n], every.position[box, :n])
+
+
+def test_too_many_galaxies_above_a_mass_are_refused():
+    settings = SimulationSettings(points=10, box_size=64.0, grid=32, minimum_mass=1e12)
+    with pytest.raises(InputError, match="more points or a larger mass"):
+        simulate(jax.random.key(0), np.array([[0.3, 0.8]]), settings)

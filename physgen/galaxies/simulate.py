@@ -165,6 +165,8 @@ def simulate(
         *arrays, count = (np.asarray(array)[: n - start] for array in boxes)
         if settings.minimum_mass is None:
             _check_counts(count, start, parameters, settings)
+        else:
+            _kept(arrays[2], settings)
         return arrays
 
     parts = []
