@@ -105,7 +105,7 @@ def _masses(catalogue, edges, mass_edges):
         result.append(
             Statistic(
                 "mass function",
-                "mass function dn / dlog M",
+                "dn / dlog10 M",
                 f"({catalogue.position_unit})^-3",
                 "log mass",
                 unit,
