@@ -5,9 +5,9 @@ import json
 import h5py
 import numpy as np
 import pytest
+from commands import run
 from haloes import BOX, haloes, write_fof, write_rockstar, write_subfind
 
-from physgen.cli import main
 from physgen.errors import InputError
 from physgen.galaxies import (
     ParameterTable,
@@ -138,15 +138,6 @@ def test_files_without_masses_or_of_several_boxes(tmp_path):
     assert build_catalogue([tmp_path / "c.npz"], table(1)).columns[0].values.tolist() == [[6, 13]]
     found = build_catalogue([tmp_path / "a.csv"], table(1))
     assert found.log_mass is None and found.velocity is None and found.box_size is None
-
-
-def run(capsys, *arguments):
-    try:
-        status = main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        status = int(stop.code or 0)
-    out, err = capsys.readouterr()
-    return status, out, err
 
 
 QUIJOTE = "#Omega_m Omega_b h ns s8\n" + "\n".join(

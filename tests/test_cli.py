@@ -7,19 +7,9 @@ import sys
 import h5py
 import numpy as np
 import pytest
+from commands import run
 
-from physgen.cli import main
 from physgen.galaxies import Catalogue, read_catalogue, write_catalogue
-
-
-def run(capsys, *arguments):
-    """Exit status, stdout and stderr of one command."""
-    try:
-        status = main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        status = int(stop.code or 0)
-    out, err = capsys.readouterr()
-    return status, out, err
 
 
 def refused(capsys, *arguments):

@@ -6,18 +6,10 @@ import re
 import h5py
 import numpy as np
 import pytest
+from commands import run
 
 from physgen import InputError
-from physgen.cli import main
 from physgen.validation import Grade, Kind, field_statistics, validate_arrays
-
-
-def run(capsys, *arguments):
-    try:
-        status = main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        status = int(stop.code or 0)
-    return status, *capsys.readouterr()
 
 
 def waves(n, seed=0, size=16):

@@ -165,9 +165,7 @@ def simulate(
         *arrays, count = (np.asarray(array)[: n - start] for array in boxes)
         if settings.minimum_mass is None:
             _check_counts(count, start, parameters, settings)
-        else:
-            _kept(arrays[2], settings)
-        return arrays
+        return [*arrays, _kept(arrays[2], settings)]
 
     parts = []
     pool = ThreadPoolExecutor(os.cpu_count())  # XLA leaves cores idle in most of a box
@@ -178,12 +176,9 @@ def simulate(
                 progress(min(len(parts) * _BATCH, n), n)
     finally:
         pool.shutdown(cancel_futures=True)
-    position, velocity, log_mass = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    mask = _kept(log_mass, settings)
-    most = mask.sum(axis=1).max()
-    position, velocity, log_mass, mask = (
-        array[:, :most] for array in (position, velocity, log_mass, mask)
-    )
+    every = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+    most = every[-1].sum(axis=1).max()
+    position, velocity, log_mass, mask = (array[:, :most] for array in every)
     return Catalogue(
         position=position,
         mask=mask,

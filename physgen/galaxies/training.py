@@ -103,12 +103,12 @@ def train_emulator(
     emulator = GalaxyEmulator(settings, network, rngs=nnx.Rngs(key_init))
     train, held_out = split(key_split, len(catalogue), training.held_out)
     if emulator.counts is not None:
-        standard = Standardisation.fit(np.asarray(catalogue.parameters, np.float64))
+        mean, scale = settings.domain.parameter_mean, settings.domain.parameter_scale
         emulator.counts = fit_counts(
             jax.random.fold_in(key_fit, _COUNTS),
             emulator.counts,
             catalogue.counts,
-            standard.apply(np.asarray(catalogue.parameters)),
+            (catalogue.parameters - np.array([mean])) / np.array([scale]),
             train,
             held_out,
         )

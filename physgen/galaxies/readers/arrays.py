@@ -1,7 +1,5 @@
 """HDF5 and NPZ files with the names of a Catalogue, or `features` (n, N, >= 3)."""
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -41,22 +39,6 @@ def from_hdf5(path: Path) -> dict[str, Any]:
                 if isinstance(values, h5py.Dataset)
             )
     return fields
-
-
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an NPZ file."""
-    broken = (ValueError, OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-    try:
-        with path.open("rb") as handle:
-            file = np.load(handle, allow_pickle=False)
-            if isinstance(file, np.lib.npyio.NpzFile):
-                return {name: file[name] for name in file.files}
-    except broken as error:
-        raise InputError(
-            f"{path} cannot be read as an NPZ file of plain arrays: it is damaged, of another "
-            "format, or holds Python objects, which are never loaded; write it with numpy.savez"
-        ) from error
-    raise InputError(f"{path} is one array, not an NPZ file: write it with numpy.savez")
 
 
 def known(found: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from physgen.errors import InputError
-from physgen.galaxies.readers.arrays import read_npz
 from physgen.galaxies.readers.tables import read_table
 from physgen.galaxies.survey import comoving_positions
+from physgen.io.npz import read_npz
 
 LIGHT_SPEED = 299792.458  # km/s
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from physgen.errors import InputError
 from physgen.galaxies.periodic import wrapped
-from physgen.galaxies.readers.arrays import from_features, from_hdf5, known, read_npz
+from physgen.galaxies.readers.arrays import from_features, from_hdf5, known
 from physgen.galaxies.readers.columns import from_columns, read_columns
 from physgen.galaxies.readers.fof import read_fof
 from physgen.galaxies.readers.formats import SIMULATIONS, format_of
@@ -13,6 +13,7 @@ from physgen.galaxies.readers.rockstar import read_rockstar
 from physgen.galaxies.readers.rockstar_binary import read_rockstar_binary
 from physgen.galaxies.readers.subfind import OBJECTS, read_subfind
 from physgen.galaxies.readers.units import check_units
+from physgen.io.npz import read_npz
 
 _EDGE = 0.01  # of a box: how far outside a halo may be written
 

@@ -5,8 +5,6 @@
 """
 
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from physgen.errors import InputError
+from physgen.io.npz import read_npz
 
 _SAME_POSTERIOR = {"slcp_distractors": "slcp", "bernoulli_glm_raw": "bernoulli_glm"}
 
@@ -53,18 +52,7 @@ def stored_observation(folder: str | os.PathLike[str], name: str, number: int) -
 def _read(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(f"{path} does not exist: check the folder and the name of the task")
-    broken = (ValueError, OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-    try:
-        with path.open("rb") as handle:
-            file = np.load(handle, allow_pickle=False)
-            if isinstance(file, np.lib.npyio.NpzFile):
-                return {name: file[name] for name in file.files}
-    except broken as error:
-        raise InputError(
-            f"{path} cannot be read as an NPZ file of plain arrays: it is damaged, of another "
-            "format, or holds Python objects, which are never loaded; write it with numpy.savez"
-        ) from error
-    raise InputError(f"{path} is one array, not an NPZ file: write it with numpy.savez")
+    return read_npz(path)
 
 
 def _row(path: Path, arrays: dict[str, np.ndarray], name: str, number: int) -> np.ndarray:
