@@ -120,7 +120,7 @@ def test_log_prob_of_an_untrained_emulator_is_a_product(emulator, catalogue):
     features = emulator.domain.features
     x = features.events(catalogue)[0]
     standard = np.asarray(features.standardised(jnp.asarray(x[:, 3:])))
-    slopes = float(features.log_slope(jnp.asarray(x[:, 3:])))
+    slopes = float(features.log_slope(jnp.asarray(x[:, 3:]), jnp.ones(POINTS, bool)))
     expected = norm.logpdf(standard).sum() + slopes - 3 * POINTS * np.log(BOX)
     assert float(emulator.log_prob(x, [0.3])) == pytest.approx(expected, rel=1e-3)
 

@@ -146,9 +146,9 @@ def test_independent_coupling_leaves_the_base_alone():
 
 def test_interpolant_on_the_torus_takes_the_minimum_image():
     density = Transport(ExactVelocity(), Uniform(), (1,), geometry=Torus(1.0))
-    x, velocity = density.interpolant(jnp.array([0.9]), jnp.array([0.1]), jnp.array(0.75))
-    np.testing.assert_allclose(velocity, [0.2], atol=1e-6)
-    np.testing.assert_allclose(x, [0.05], atol=1e-6)
+    point = density.bridges.between(jnp.array([0.9]), jnp.array([0.1]), None, jnp.array(0.75))
+    np.testing.assert_allclose(point.velocity, [0.2], atol=1e-6)
+    np.testing.assert_allclose(point.x, [0.05], atol=1e-6)
 
 
 @pytest.mark.parametrize("value", [-1e-9, 1.0, 0.0, 127.99999, -128.0, 1e4])

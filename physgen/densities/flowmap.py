@@ -67,9 +67,9 @@ class FlowMap(Density):
         s, t = jnp.sort(jax.random.uniform(key_times, (2,)))
         clock = self.transport.clock
         x0 = self.transport.base.sample(key_base, x1.shape)
-        x, _ = self.transport.interpolant(x0, x1, clock.time(s))
+        x = self.transport.bridges.between(x0, x1, None, clock.time(s)).x
         moved, rate = jax.jvp(lambda t: self(s, t, x, context), (t,), (jnp.ones_like(t),))
-        velocity = self.transport.network(clock.time(t), moved, context, None)
+        velocity = self.transport.velocity(clock.time(t), moved, context)
         return jnp.mean((rate - clock.rate(t) * velocity) ** 2)
 
     def _deviation(self, u: Float[Array, ""]) -> Float[Array, ""]:

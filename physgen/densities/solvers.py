@@ -1,17 +1,18 @@
-"""How an ordinary differential equation is solved: fixed steps, or steps to a tolerance.
+"""How paths are integrated: ordinary equations by fixed steps or to a tolerance, and random paths.
 
 Time runs along a warped clock u in [0, 1] with t(u) = 1 - (1 - u)^warp: equal steps in u are finer
 near the data, where small-scale structure forms. warp = 1 is the plain clock.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import diffrax
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+import lineax
+from jaxtyping import Array, PRNGKeyArray
 
 from physgen.errors import InputError
 
@@ -55,12 +56,18 @@ class FixedSteps:
         tableau = getattr(self.method, "tableau", None)
         return tableau.num_stages if isinstance(tableau, diffrax.ButcherTableau) else 1
 
+    @property
+    def coarser(self) -> "FixedSteps":
+        """Half the steps, one at least."""
+        return replace(self, evaluations=max(1, self.evaluations // self.stages // 2) * self.stages)
+
     def solve(self, field: VectorField, y0: Any, args: Any, *, reverse: bool = False) -> Any:
         """y at the other end of u in [0, 1], for dy/du = field(u, y, args)."""
         steps = self.evaluations // self.stages
         start, end = _ends(reverse)
         controller = diffrax.StepTo(jnp.linspace(start, end, steps + 1))
-        return _integrate(field, y0, args, self.method, controller, steps, reverse)
+        term = diffrax.ODETerm(field)
+        return _integrate(term, y0, args, self.method, controller, steps, reverse)
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,11 @@ class Adaptive:
     atol: float = 1e-5
     max_steps: int = 4096
 
+    @property
+    def coarser(self) -> "Adaptive":
+        """Ten times the tolerance."""
+        return replace(self, rtol=10 * self.rtol, atol=10 * self.atol)
+
     def solve(self, field: VectorField, y0: Any, args: Any, *, reverse: bool = False) -> Any:
         """y at the other end of u in [0, 1], for dy/du = field(u, y, args).
 
@@ -78,16 +90,107 @@ class Adaptive:
             RuntimeError: from diffrax, if `max_steps` do not reach the tolerance.
         """
         controller = diffrax.PIDController(rtol=self.rtol, atol=self.atol)
-        return _integrate(field, y0, args, diffrax.Tsit5(), controller, self.max_steps, reverse)
+        term = diffrax.ODETerm(field)
+        return _integrate(term, y0, args, diffrax.Tsit5(), controller, self.max_steps, reverse)
+
+
+@dataclass(frozen=True)
+class StochasticSteps:
+    """A stochastic equation with the same law at all times as the ordinary one, in equal steps.
+
+    dx = (v + g^2 score / 2) dt + g dW with g^2 = 2 churn sigma(t) s, s the scale of the noise: what
+    noise is added, the score takes away (Song et al. 2021, arXiv:2011.13456; the choice of g is
+    that of Ma et al. 2024, arXiv:2401.08740). With `VarianceExploding` and churn 1 it is the
+    reverse of the diffusion.
+    """
+
+    evaluations: int = 64
+    churn: float = 1.0
+
+    def __post_init__(self):
+        _require_random(self)
+
+    def solve(
+        self,
+        key: PRNGKeyArray,
+        drift: VectorField,
+        diffusion: Callable[[Array], Array],
+        y0: Array,
+        args: Any,
+    ) -> Array:
+        """y at u = 1 by Euler and Maruyama, for dy = drift du + diffusion(u) dW; y0 an array."""
+
+        def spread(u, y, args):
+            return lineax.DiagonalLinearOperator(jnp.full(y0.shape, diffusion(u), y0.dtype))
+
+        form = jax.ShapeDtypeStruct(y0.shape, y0.dtype)
+        noise = diffrax.ControlTerm(spread, diffrax.UnsafeBrownianPath(form, key))
+        terms = diffrax.MultiTerm(diffrax.ODETerm(drift), noise)
+        controller = diffrax.StepTo(jnp.linspace(0.0, 1.0, self.evaluations + 1))
+        adjoint = diffrax.DirectAdjoint()  # the only one for noise that is not stored
+        return _integrate(
+            terms, y0, args, diffrax.Euler(), controller, self.evaluations, adjoint=adjoint
+        )
+
+
+@dataclass(frozen=True)
+class AncestralSteps:
+    """Steps that draw from the Gaussian of an earlier time given a later one and the data.
+
+    churn 1: DDPM's ancestral sampling (Ho et al. 2020, arXiv:2006.11239); churn 0: DDIM, without
+    noise (Song, Meng & Ermon 2021, arXiv:2010.02502).
+    """
+
+    evaluations: int = 64
+    churn: float = 1.0
+
+    def __post_init__(self):
+        _require_random(self)
+        if self.churn > 1:
+            raise InputError(f"expected a churn of at most 1 for ancestral steps, got {self.churn}")
+
+    def solve(
+        self,
+        key: PRNGKeyArray,
+        step: Callable[[PRNGKeyArray, Array, Array, Array, Any], Array],
+        y0: Array,
+        args: Any,
+    ) -> Array:
+        """y after step(key, u, next u, y, args) from 0 to 1."""
+        u = jnp.linspace(0.0, 1.0, self.evaluations + 1, dtype=y0.dtype)
+        keys = jax.random.split(key, self.evaluations)
+
+        def one(y, inputs):
+            key, start, end = inputs
+            return step(key, start, end, y, args), None
+
+        return jax.lax.scan(one, y0, (keys, u[:-1], u[1:]))[0]
+
+
+def _require_random(steps: StochasticSteps | AncestralSteps) -> None:
+    if steps.evaluations < 1 or not steps.churn >= 0:
+        raise InputError(
+            "expected at least one evaluation and a churn of zero or more, got "
+            f"{steps.evaluations} and {steps.churn}"
+        )
 
 
 def _ends(reverse: bool) -> tuple[float, float]:
     return (1.0, 0.0) if reverse else (0.0, 1.0)
 
 
-def _integrate(field, y0, args, method, controller, max_steps, reverse):
+def _integrate(
+    terms: diffrax.AbstractTerm,
+    y0: Any,
+    args: Any,
+    method: diffrax.AbstractSolver,
+    controller: diffrax.AbstractStepSizeController,
+    max_steps: int,
+    reverse: bool = False,
+    adjoint: diffrax.AbstractAdjoint = diffrax.RecursiveCheckpointAdjoint(),
+) -> Any:
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(field),
+        terms,
         method,
         *_ends(reverse),
         None,
@@ -96,8 +199,10 @@ def _integrate(field, y0, args, method, controller, max_steps, reverse):
         saveat=diffrax.SaveAt(t1=True),
         stepsize_controller=controller,
         max_steps=max_steps,
+        adjoint=adjoint,
     )
     return jax.tree.map(lambda leaf: leaf[-1], solution.ys)
 
 
-Solver = FixedSteps | Adaptive
+OrdinarySolver = FixedSteps | Adaptive
+Solver = OrdinarySolver | StochasticSteps | AncestralSteps

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,14 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 from numpy.typing import ArrayLike
 
-from physgen.densities.base import Gaussian, Uniform
+from physgen.densities.base import Gaussian, Uniform, WrappedGaussian
 from physgen.densities.coupling import Independent, OptimalTransport
-from physgen.densities.solvers import Clock, FixedSteps, Solver
+from physgen.densities.interpolants import Linear, VarianceExploding
+from physgen.densities.likelihood import LikelihoodEstimate
+from physgen.densities.solvers import Clock, FixedSteps, OrdinarySolver, Solver
+from physgen.densities.trace import Exact, Hutchinson, Trace
 from physgen.densities.transport import Transport, VelocityField
-from physgen.density import Density
+from physgen.density import Density, map_leading
 from physgen.devices import map_over_devices
 from physgen.errors import InputError
 from physgen.galaxies.counts import Counts, CountSettings
@@ -31,6 +34,27 @@ KIND = "galaxy_emulator"
 NetworkSettings = PairSettings | P3MSettings
 
 
+class Contributions(NamedTuple):
+    """The parts of the log-density of a cloud of N galaxies, over the units of its entries.
+
+    positions: of the ordered positions; features: of what is carried there; counts: of N;
+    arrangements: log N!.
+    """
+
+    positions: Float[Array, " k"]
+    features: Float[Array, " k"]
+    counts: Float[Array, ""]
+    arrangements: Float[Array, ""]
+
+    def ordered(self) -> Float[Array, " k"]:
+        """The log-density of the ordered array given N."""
+        return self.positions + self.features
+
+    def of_the_set(self) -> Float[Array, " k"]:
+        """The log-density of the set and of N."""
+        return self.ordered() + self.counts + self.arrangements
+
+
 class Buffer(nnx.Variable):
     """Numbers that belong to a model and are not trained."""
 
@@ -40,7 +64,9 @@ class EmulatorSettings:
     """What shapes the density.
 
     network: of the positions, None if the user brings one. warp: of their clock, see `Clock`.
-    evaluations: of their network for one sample, unless `sample` is told otherwise. carried and
+    evaluations: of their network for one sample, unless `sample` is told otherwise. diffusion: in
+    a periodic box, paths start as Gaussian noise around galaxies rather than in a Poisson process,
+    so that positions have a score and random paths; in open space they always do. carried and
     carried_evaluations: the same for what galaxies carry, None where that is nothing; their clock
     is plain. counts: of the density of the number of galaxies, None where all boxes held as many.
     """
@@ -50,6 +76,7 @@ class EmulatorSettings:
     warp: float = 3.0
     evaluations: int = 32
     optimal_transport: bool = False
+    diffusion: bool = False
     carried: NetworkSettings | None = None
     carried_evaluations: int = 16
     counts: CountSettings | None = None
@@ -65,7 +92,8 @@ class GalaxyEmulator(Density):
     standardised. `counts` is p(N | parameters), None where N is always `domain.points`.
 
     `log_prob` is the density of the ordered array of galaxies, given N, over the units of its
-    entries; that of the set is larger by log N!.
+    entries, with the exact trace; `log_prob_estimate` is cheaper, `set_log_prob_estimate` is that
+    of the set.
 
     Args:
         network: any velocity field v(time, x, parameters, mask) in those units; the one of
@@ -89,6 +117,8 @@ class GalaxyEmulator(Density):
                     "user's own; pass network=..."
                 )
             network = settings.network.build(geometry, rngs=rngs)
+        noisy = periodic and settings.diffusion
+        base = WrappedGaussian() if noisy else Uniform() if periodic else Gaussian()
         self.domain = domain
         self.settings = settings
         self.event_shape = (domain.points, domain.features.width)
@@ -97,13 +127,14 @@ class GalaxyEmulator(Density):
         self.parameter_scale = Buffer(jnp.asarray(domain.parameter_scale))
         self.transport = Transport(
             network,
-            Uniform() if periodic else Gaussian(),
+            base,
             (domain.points, 3),
             self.context_shape,
             geometry=geometry,
             coupling=OptimalTransport() if settings.optimal_transport else Independent(),
             clock=Clock(settings.warp),
             solver=FixedSteps(settings.evaluations),
+            interpolant=VarianceExploding() if noisy else Linear(),
         )
         self.carried = (
             None
@@ -181,6 +212,10 @@ class GalaxyEmulator(Density):
             mask: the real galaxies of each cloud, shape (n, N) for any N; all of
                 `domain.points` if not given. Masked galaxies are zero.
             solver: how the paths are integrated; `FixedSteps(settings.evaluations)` by default.
+
+        Raises:
+            InputError: for a mask of another shape, and for random paths where positions have no
+                score, see `EmulatorSettings.diffusion`.
         """
         keys = jax.random.split(key, n)
         parameters = self.contexts(n, context)
@@ -209,29 +244,125 @@ class GalaxyEmulator(Density):
         contexts = jax.vmap(self._standard_parameters)(parameters)
         return self.counts.sample(key, len(parameters), contexts).astype(int)
 
+    def contributions(
+        self,
+        key: PRNGKeyArray,
+        galaxies: Float[Array, "n d"],
+        parameters: Float[Array, " p"],
+        mask: Bool[Array, " n"] | None = None,
+        *,
+        trace: Trace = Hutchinson(),
+        solver: OrdinarySolver | None = None,
+    ) -> "Contributions":
+        """The log-density of one cloud in its parts, with one estimate for each probe.
+
+        Args:
+            galaxies: in physical units, see `Features.events`; those not in the mask do not matter.
+            solver: of both flows; the emulator's own if not given.
+        """
+        mask = jnp.ones(len(galaxies), bool) if mask is None else mask
+        key_position, key_carried = jax.random.split(key)
+        number = jnp.sum(mask)
+        given = self._standard_parameters(parameters)
+        position, carried = self._standard(jnp.where(mask[:, None], galaxies, 0.0))
+        positions = self.transport.log_prob_draws(
+            key_position, position, given, mask, trace=trace, solver=solver
+        )
+        positions -= 3 * number * jnp.log(self.length)
+        features = jnp.zeros_like(positions)
+        if self.carried is not None:
+            features = self.carried.log_prob_draws(
+                key_carried, carried, (given, position), mask, trace=trace, solver=solver
+            )
+            features += self.domain.features.log_slope(galaxies[:, 3:], mask)
+        counts = jnp.zeros(())
+        if self.counts is not None:
+            counts = self.counts._log_prob(number.astype(float), given)
+        return Contributions(positions, features, counts, jax.scipy.special.gammaln(number + 1.0))
+
+    def log_prob_estimate(
+        self,
+        key: PRNGKeyArray,
+        x: ArrayLike,
+        context: ArrayLike,
+        mask: ArrayLike | None = None,
+        *,
+        trace: Trace = Hutchinson(),
+        solver: OrdinarySolver | None = None,
+    ) -> LikelihoodEstimate:
+        """The log-density of ordered arrays of galaxies given their number, with its errors.
+
+        All clouds and parameters share probes and steps.
+
+        Args:
+            x: clouds, shape (..., N, d) for any N, as `sample` gives them.
+            context: parameters, shape (..., p); leading axes broadcast against those of x.
+            mask: the real galaxies, shape (..., N).
+
+        Raises:
+            InputError: for other shapes.
+        """
+        return self._estimate(Contributions.ordered, key, x, context, mask, trace, solver)
+
+    def set_log_prob_estimate(
+        self,
+        key: PRNGKeyArray,
+        x: ArrayLike,
+        context: ArrayLike,
+        mask: ArrayLike | None = None,
+        *,
+        trace: Trace = Hutchinson(),
+        solver: OrdinarySolver | None = None,
+    ) -> LikelihoodEstimate:
+        """The log-density of sets of galaxies, their number included, with its errors.
+
+        It is that of the ordered array plus log N! + log p(N | parameters); arguments and errors
+        are those of `log_prob_estimate`.
+        """
+        return self._estimate(Contributions.of_the_set, key, x, context, mask, trace, solver)
+
+    def _estimate(self, density, key, x, context, mask, trace, solver):
+        x = jnp.asarray(x)
+        width = self.domain.features.width
+        if x.ndim < 2 or x.shape[-1] != width:
+            raise InputError(
+                f"expected clouds of shape (..., N, {width}) with "
+                f"{', '.join(self.domain.features.modelled)}, got {x.shape}; give the features "
+                "that the emulator was trained on"
+            )
+        contexts, _ = self._checked_context(context)
+        assert contexts is not None, "an emulator always has a context, if of no parameters"
+        mask = jnp.ones(x.shape[:-1], bool) if mask is None else jnp.asarray(mask)
+        if mask.shape != x.shape[:-1]:
+            raise InputError(f"expected a mask of shape {x.shape[:-1]}, got {mask.shape}")
+
+        fine = solver or self.transport.solver
+        draws, coarse = (
+            _all_draws(self, key, x, mask, contexts, density, trace, each)
+            for each in (fine, fine.coarser)
+        )
+        return LikelihoodEstimate(draws, jnp.mean(coarse, axis=-1))
+
     def _sample(self, key, context, mask=None, solver=None):
         mask = jnp.ones(self.domain.points, bool) if mask is None else mask
         given = self._standard_parameters(context)
-        x0 = self.transport.base.sample(key, (len(mask), 3))
-        position = self.transport.transport(x0, given, mask, solver=solver)
+        position = self.transport.draw(key, (len(mask), 3), given, mask, solver=solver)
         galaxies = self._to_position_unit(position)
         if self.carried is not None:
             features = self.domain.features
-            key_carried = jax.random.fold_in(key, 1)
-            y0 = self.carried.base.sample(key_carried, (len(mask), features.width - 3))
-            carried = self.carried.transport(y0, (given, position), mask, solver=solver)
+            carried = self.carried.draw(
+                jax.random.fold_in(key, 1),
+                (len(mask), features.width - 3),
+                (given, position),
+                mask,
+                solver=solver,
+            )
             galaxies = jnp.concatenate([galaxies, features.physical(carried)], axis=1)
         return galaxies * mask[:, None]
 
-    def _log_prob(self, x, context):
-        given = self._standard_parameters(context)
-        position, carried = self._standard(x)
-        log_prob = self.transport._log_prob(position, given)
-        log_prob -= position.size * jnp.log(self.length)
-        if self.carried is not None:
-            log_prob += self.carried._log_prob(carried, (given, position))
-            log_prob += self.domain.features.log_slope(x[:, 3:])
-        return log_prob
+    def _log_prob(self, x, context: Any):
+        parts = self.contributions(jax.random.key(0), x, context, trace=Exact())
+        return parts.ordered()[0]
 
     def _standard_parameters(self, parameters):
         return (parameters - self.parameter_mean[...]) / self.parameter_scale[...]
@@ -292,3 +423,13 @@ def _sample_all(emulator, keys, parameters, mask, solver):
         return emulator._sample(key, context, present, solver)
 
     return map_over_devices(one, keys, parameters, mask)
+
+
+@partial(jax.jit, static_argnames=("density", "trace", "solver"))
+def _all_draws(emulator, key, x, mask, contexts, density, trace, solver):
+    def one(x, mask, parameters):
+        parts = emulator.contributions(key, x, parameters, mask, trace=trace, solver=solver)
+        return density(parts)
+
+    clouds = x.shape[:-2]
+    return map_leading(one, (x, clouds), (mask, clouds), (contexts, contexts.shape[:-1]))

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from physgen.data import NormalScores
 from physgen.errors import InputError
@@ -104,12 +104,13 @@ class Features:
         columns = [NormalScores(k).invert(scalars[:, i])[:, None] for i, k in enumerate(self.knots)]
         return jnp.concatenate([velocity * (self.velocity_scale or 1.0), *columns], axis=1)
 
-    def log_slope(self, carried: Float[Array, "N c"]) -> Float[Array, ""]:
-        """The logarithm of the Jacobian of `standardised`."""
-        scale, points = self.velocity_scale or 1.0, carried.shape[0]
-        total = -3 * self.vectors * points * jnp.log(scale)
+    def log_slope(self, carried: Float[Array, "N c"], mask: Bool[Array, " N"]) -> Float[Array, ""]:
+        """The logarithm of the Jacobian of `standardised`, of the galaxies in the mask."""
+        scale = self.velocity_scale or 1.0
+        total = -3 * self.vectors * jnp.sum(mask) * jnp.log(scale)
         for i, knots in enumerate(self.knots, start=3 * self.vectors):
-            total += jnp.sum(jnp.log(NormalScores(knots).slope(carried[:, i])))
+            slopes = NormalScores(knots).slope(carried[:, i])
+            total += jnp.sum(jnp.log(jnp.where(mask, slopes, 1.0)))
         return total
 
 
