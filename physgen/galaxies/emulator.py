@@ -41,18 +41,18 @@ class Contributions(NamedTuple):
     arrangements: log N!.
     """
 
-    positions: Float[Array, " k"]
-    features: Float[Array, " k"]
-    counts: Float[Array, ""]
-    arrangements: Float[Array, ""]
+    positions: Float[Array, "*lead k"]
+    features: Float[Array, "*lead k"]
+    counts: Float[Array, "*lead"]
+    arrangements: Float[Array, "*lead"]
 
-    def ordered(self) -> Float[Array, " k"]:
+    def ordered(self) -> Float[Array, "*lead k"]:
         """The log-density of the ordered array given N."""
         return self.positions + self.features
 
-    def of_the_set(self) -> Float[Array, " k"]:
+    def of_the_set(self) -> Float[Array, "*lead k"]:
         """The log-density of the set and of N."""
-        return self.ordered() + self.counts + self.arrangements
+        return self.ordered() + (self.counts + self.arrangements)[..., None]
 
 
 class Buffer(nnx.Variable):
@@ -302,7 +302,7 @@ class GalaxyEmulator(Density):
         Raises:
             InputError: for other shapes.
         """
-        return self._estimate(Contributions.ordered, key, x, context, mask, trace, solver)
+        return self._estimate(key, x, context, mask, trace, solver)[0]
 
     def set_log_prob_estimate(
         self,
@@ -319,9 +319,11 @@ class GalaxyEmulator(Density):
         It is that of the ordered array plus log N! + log p(N | parameters); arguments and errors
         are those of `log_prob_estimate`.
         """
-        return self._estimate(Contributions.of_the_set, key, x, context, mask, trace, solver)
+        ordered, rest = self._estimate(key, x, context, mask, trace, solver)
+        return ordered + rest
 
-    def _estimate(self, density, key, x, context, mask, trace, solver):
+    def _estimate(self, key, x, context, mask, trace, solver) -> tuple[LikelihoodEstimate, Array]:
+        """Of the ordered array, and what the set has besides."""
         x = jnp.asarray(x)
         width = self.domain.features.width
         if x.ndim < 2 or x.shape[-1] != width:
@@ -337,11 +339,12 @@ class GalaxyEmulator(Density):
             raise InputError(f"expected a mask of shape {x.shape[:-1]}, got {mask.shape}")
 
         fine = solver or self.transport.solver
-        draws, coarse = (
-            _all_draws(self, key, x, mask, contexts, density, trace, each)
+        parts, coarse = (
+            _all_contributions(self, key, x, mask, contexts, trace, each)
             for each in (fine, fine.coarser)
         )
-        return LikelihoodEstimate(draws, jnp.mean(coarse, axis=-1))
+        estimate = LikelihoodEstimate(parts.ordered(), jnp.mean(coarse.ordered(), axis=-1))
+        return estimate, parts.counts + parts.arrangements
 
     def _sample(self, key, context, mask=None, solver=None):
         mask = jnp.ones(self.domain.points, bool) if mask is None else mask
@@ -425,11 +428,10 @@ def _sample_all(emulator, keys, parameters, mask, solver):
     return map_over_devices(one, keys, parameters, mask)
 
 
-@partial(jax.jit, static_argnames=("density", "trace", "solver"))
-def _all_draws(emulator, key, x, mask, contexts, density, trace, solver):
+@partial(jax.jit, static_argnames=("trace", "solver"))
+def _all_contributions(emulator, key, x, mask, contexts, trace, solver) -> Contributions:
     def one(x, mask, parameters):
-        parts = emulator.contributions(key, x, parameters, mask, trace=trace, solver=solver)
-        return density(parts)
+        return emulator.contributions(key, x, parameters, mask, trace=trace, solver=solver)
 
     clouds = x.shape[:-2]
     return map_leading(one, (x, clouds), (mask, clouds), (contexts, contexts.shape[:-1]))

@@ -1,0 +1,215 @@
+"""The posterior of one to three parameters from few evaluations of a likelihood that is dear.
+
+The log-likelihood of one observation is a smooth surface. It is asked at the Chebyshev nodes of a
+box, interpolated by their polynomial, and asked again in a smaller box where the posterior fills
+little of the first. Interpolated on a fine grid it gives everything else without Monte Carlo.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+from numpy.polynomial import chebyshev
+from numpy.typing import ArrayLike
+from scipy.special import logsumexp
+
+from physgen.data import seed_of
+from physgen.errors import InputError
+from physgen.inference.priors import Prior
+
+MOST = 3  # parameters
+_FINE = (2048, 256, 64)  # cells a side, for one, two and three parameters
+_DEPTH = 14.0  # nats below the maximum: what lies deeper has no weight
+_FILLED = 0.55  # of each side: a posterior that fills less is looked at again
+_ROUNDS = 4
+
+LogLikelihoods = Callable[[Float[np.ndarray, "m d"]], Float[np.ndarray, "m k"]]
+
+
+@dataclass(frozen=True, eq=False)
+class GridPosterior:
+    """p(theta | x) in the cells of a fine grid, from k estimates of the log-likelihood.
+
+    Parameters without weight in the posterior lie outside [low, high].
+
+    Args:
+        prior: finite in all parameters.
+        log_likelihood: k estimates at the middle of each cell, shape (k, cells, ..., cells); their
+            mean is the log-likelihood.
+        evaluations: of the likelihood that were needed.
+    """
+
+    prior: Prior
+    low: Float[np.ndarray, " d"]
+    high: Float[np.ndarray, " d"]
+    log_likelihood: Float[np.ndarray, "k ..."]
+    evaluations: int
+
+    @classmethod
+    def of(cls, log_likelihoods: LogLikelihoods, prior: Prior, *, nodes: int = 6) -> Self:
+        """The posterior of a likelihood.
+
+        Args:
+            log_likelihoods: (m, d) parameters -> k estimates of each, by common random numbers.
+            nodes: for each parameter and look.
+
+        Raises:
+            InputError: for more parameters than three, a prior without finite ends, or a likelihood
+                that is not finite.
+        """
+        low, high = prior.low.astype(np.float64), prior.high.astype(np.float64)
+        d = len(low)
+        if not 1 <= d <= MOST:
+            raise InputError(
+                f"expected one to {MOST} parameters for a grid, got {d}; draw from "
+                "LikelihoodPosterior instead"
+            )
+        if not np.isfinite([low, high]).all():
+            raise InputError(
+                "expected a prior with finite ends for a grid, got "
+                f"{dict(zip(prior.names, zip(low, high, strict=True), strict=True))}"
+            )
+        unit = np.cos(np.pi * (np.arange(nodes) + 0.5) / nodes)
+        cells = _FINE[d - 1]
+        middles = (np.arange(cells) + 0.5) / cells * 2 - 1
+        # values at the nodes -> coefficients -> values in the cells, for one axis
+        transfer = chebyshev.chebvander(middles, nodes - 1) @ np.linalg.inv(
+            chebyshev.chebvander(unit, nodes - 1)
+        )
+        for look in range(1, _ROUNDS + 1):
+            asked = _points(low, high, unit)
+            found = np.asarray(log_likelihoods(asked), np.float64)
+            if not np.isfinite(found).all():
+                at = asked[~np.isfinite(found).all(axis=1)][0]
+                raise InputError(
+                    "expected a finite log-likelihood everywhere in the prior, got "
+                    f"{found.mean(axis=1).min():g} at {_named(prior, at)}; the model has not seen "
+                    "such an observation"
+                )
+            surface = np.moveaxis(found.reshape(*(nodes,) * d, -1), -1, 0)
+            for axis in range(1, d + 1):
+                surface = np.moveaxis(np.tensordot(transfer, surface, (1, axis)), 0, axis)
+            posterior = cls(prior, low, high, surface, look * len(asked))
+            inner_low, inner_high = posterior._box()
+            if look == _ROUNDS or ((inner_high - inner_low) > _FILLED * (high - low)).any():
+                return posterior
+            low, high = inner_low, inner_high
+        raise AssertionError("unreachable")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the parameters."""
+        return self.prior.names
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Of the parameters, empty where they have none."""
+        return self.prior.units
+
+    @property
+    def log_posterior(self) -> Float[np.ndarray, "..."]:
+        """log p(theta | x) in the middle of each cell."""
+        joint = self._log_joint(self.log_likelihood.mean(axis=0))
+        return joint - self._log_integral(joint)
+
+    @property
+    def log_evidence(self) -> float:
+        """log p(x), if likelihood and prior are normalised."""
+        return self._log_integral(self._log_joint(self.log_likelihood.mean(axis=0)))
+
+    def mean(self) -> Float[np.ndarray, " d"]:
+        """Of the parameters."""
+        return self._mean(self._log_joint(self.log_likelihood.mean(axis=0)))
+
+    def covariance(self) -> Float[np.ndarray, "d d"]:
+        """Of the parameters."""
+        off = self._middles() - self.mean()
+        weights = self._weights(self.log_posterior).reshape(-1, 1)
+        return (weights * off).T @ off + np.diag(self._widths() ** 2 / 12)
+
+    def numerical_error(self) -> Float[np.ndarray, " d"]:
+        """The standard error of the mean from the estimates, by leaving out one after the other."""
+        k = len(self.log_likelihood)
+        if k == 1:
+            return np.zeros(len(self.low))
+        total = self.log_likelihood.sum(axis=0)
+        means = [self._mean(self._log_joint((total - e) / (k - 1))) for e in self.log_likelihood]
+        return np.sqrt((k - 1) * np.var(means, axis=0))
+
+    def interval(self, level: float = 0.68) -> Float[np.ndarray, "2 d"]:
+        """The central interval of each parameter."""
+        weights = self._weights(self.log_posterior)
+        d, ends = len(self.low), []
+        for axis in range(d):
+            marginal = weights.sum(axis=tuple(i for i in range(d) if i != axis))
+            cumulative = np.concatenate([[0.0], np.cumsum(marginal)])
+            edges = np.linspace(self.low[axis], self.high[axis], len(cumulative))
+            ends.append(np.interp([(1 - level) / 2, (1 + level) / 2], cumulative, edges))
+        return np.array(ends).T
+
+    def log_prob(self, theta: ArrayLike) -> Float[np.ndarray, " n"]:
+        """Log-density of parameters (n, d), that of the cell they lie in."""
+        cells = self._cells(np.asarray(theta, np.float64))
+        inside = ((cells >= 0) & (cells < self._side)).all(axis=-1)
+        at = tuple(np.clip(cells, 0, self._side - 1).T)
+        return np.where(inside, self.log_posterior[at], -np.inf)
+
+    def sample(self, key: PRNGKeyArray, n: int) -> Float[np.ndarray, "n d"]:
+        """n draws, uniform within the cells."""
+        rng = np.random.default_rng(seed_of(key))
+        weights = self._weights(self.log_posterior)
+        chosen = np.searchsorted(np.cumsum(weights.reshape(-1)), rng.random(n), side="right")
+        index = np.unravel_index(np.minimum(chosen, weights.size - 1), weights.shape)
+        return self.low + (np.stack(index, -1) + rng.random((n, len(index)))) * self._widths()
+
+    @property
+    def _side(self) -> int:
+        return self.log_likelihood.shape[1]
+
+    def _widths(self) -> np.ndarray:
+        return (self.high - self.low) / self._side
+
+    def _middles(self) -> np.ndarray:
+        """Of all cells, (cells, d)."""
+        unit = (np.arange(self._side) + 0.5) / self._side * 2 - 1
+        return _points(self.low, self.high, unit)
+
+    def _cells(self, theta: np.ndarray) -> np.ndarray:
+        return np.floor((theta - self.low) / self._widths()).astype(int)
+
+    def _log_joint(self, log_likelihood: np.ndarray) -> np.ndarray:
+        prior = np.asarray(self.prior.log_prob(self._middles()), np.float64)
+        return log_likelihood + prior.reshape(log_likelihood.shape)
+
+    def _log_integral(self, log_joint: np.ndarray) -> float:
+        return float(logsumexp(log_joint) + np.log(self._widths()).sum())
+
+    def _weights(self, log_density: np.ndarray) -> np.ndarray:
+        weights = np.exp(log_density - log_density.max())
+        return weights / weights.sum()
+
+    def _mean(self, log_joint: np.ndarray) -> np.ndarray:
+        return self._weights(log_joint).reshape(-1) @ self._middles()
+
+    def _box(self) -> tuple[np.ndarray, np.ndarray]:
+        """The smallest box of cells with any weight, and a tenth of its sides around it."""
+        log_posterior = self.log_posterior
+        inside = np.argwhere(log_posterior > log_posterior.max() - _DEPTH)
+        low = self.low + inside.min(axis=0) * self._widths()
+        high = self.low + (inside.max(axis=0) + 1) * self._widths()
+        margin = 0.1 * (high - low)
+        return np.maximum(low - margin, self.low), np.minimum(high + margin, self.high)
+
+
+def _points(
+    low: Float[np.ndarray, " d"], high: Float[np.ndarray, " d"], unit: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, "m d"]:
+    """All combinations of `unit`, which is in [-1, 1], stretched to the box."""
+    axes = [a + (b - a) * (unit + 1) / 2 for a, b in zip(low, high, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
+
+
+def _named(prior: Prior, theta: np.ndarray) -> str:
+    return ", ".join(f"{n} = {v:.4g}" for n, v in zip(prior.names, theta, strict=True))
