@@ -6,15 +6,26 @@ padded with rows of NaN.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from physgen.cli.likelihoods import (
+    FromLikelihood,
+    add_likelihood,
+    facts,
+    from_likelihood,
+    likelihood_path,
+    words,
+)
 from physgen.cli.options import tell, use_cores
 from physgen.cli.posteriors import (
     SHOWN,
     add_training,
     facts_of,
     keep,
+    prior_ends,
+    require_at_least,
     require_free,
     train,
     warn_if_unlike,
@@ -25,9 +36,16 @@ from physgen.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
+    from jaxtyping import PRNGKeyArray
 
     from physgen.galaxies.catalogue import Catalogue
+    from physgen.galaxies.domain import Domain
+    from physgen.galaxies.emulator import GalaxyEmulator
+    from physgen.inference.priors import Prior
+    from physgen.inference.results import PosteriorSamples
     from physgen.inference.store import Simulations
+
+Boxes = Sequence[int | None]
 
 VELOCITY_UNIT = 300.0  # km/s
 LOG_MASS_ORIGIN = 13.0  # log10 Msun/h
@@ -37,19 +55,22 @@ COMPARED = 1000
 
 def add_commands(galaxies) -> None:
     """Add the command to the parser of `physgen galaxies`."""
-    parser = galaxies.add_parser("infer", help="learn p(parameters | galaxies) from mocks")
-    parser.add_argument("observed", type=Path, help="a catalogue of one box or more")
-    parser.add_argument(
-        "--simulations", type=Path, required=True, metavar="MOCKS", help="with parameters"
+    parser = galaxies.add_parser(
+        "infer",
+        help="p(parameters | galaxies), learned from mocks or from an emulator's likelihood",
     )
+    parser.add_argument("observed", type=Path, help="a catalogue of one box or more")
+    parser.add_argument("--simulations", type=Path, metavar="MOCKS", help="with parameters")
     parser.add_argument("--conditions", type=Path, help="CSV table of parameters for the mocks")
     parser.add_argument("--box", type=float, help="side of the periodic box, if a file lacks it")
     parser.add_argument(
         "--features",
         choices=("all", "position"),
         default="all",
-        help="what to learn from: all that both catalogues have, or positions alone",
+        help="what to learn from: all that both catalogues have, or positions alone; with "
+        "--emulator, what the emulator has",
     )
+    add_likelihood(parser)
     add_training(parser)
     parser.set_defaults(run=infer)
 
@@ -61,27 +82,108 @@ def infer(options: argparse.Namespace) -> None:
     import numpy as np
 
     from physgen.galaxies.catalogue import read_catalogue
-    from physgen.inference.misspecification import misspecification
-    from physgen.inference.results import PosteriorSamples
+    from physgen.galaxies.emulator import GalaxyEmulator
+    from physgen.inference.consistency import consistency
+    from physgen.inference.priors import uniform_prior
     from physgen.nets.clouds import CloudEmbedding
 
     observed = read_catalogue(options.observed, box_size=options.box)
-    boxes = [None] if len(observed) == 1 else list(range(1, len(observed) + 1))
-    require_free(options, boxes)
+    boxes: Boxes = [None] if len(observed) == 1 else list(range(1, len(observed) + 1))
+    _require_free(options, boxes)
+    emulator = None if options.emulator is None else GalaxyEmulator.load(options.emulator)
+    fit_key, sample_key, likelihood_key = jax.random.split(jax.random.key(options.seed), 3)
+    if emulator is not None:
+        observed = observed.with_features(emulator.domain.features.modelled)
+    if options.simulations is None:
+        if emulator is None:
+            raise InputError("expected --simulations, --emulator or both, got neither")
+        _infer_from_likelihood(options, likelihood_key, emulator, observed, boxes)
+        return
+
     mocks = read_catalogue(options.simulations, box_size=options.box, conditions=options.conditions)
+    if emulator is not None:
+        mocks = mocks.with_features(emulator.domain.features.modelled)
     observed, mocks = _alike(observed, mocks, options.features)
     width = int(max(observed.counts.max(), mocks.counts.max()))
     simulations = with_prior(options, _simulations(mocks, width))
+    prior = uniform_prior(
+        simulations.low, simulations.high, simulations.parameter_names, simulations.parameter_units
+    )
+    found = (
+        []
+        if emulator is None
+        else from_likelihood(options, likelihood_key, emulator, observed, prior)
+    )
     embedding = CloudEmbedding(
         box_size=mocks.box_size or np.inf, vectors=0 if mocks.velocity is None else 1
     )
-    fit_key, sample_key = jax.random.split(jax.random.key(options.seed))
     posterior = train(options, fit_key, simulations, embedding, BATCH_SIZE)
+    drawn = _draw(options, sample_key, posterior, simulations, clouds_of(observed, width), boxes)
 
-    clouds = clouds_of(observed, width)
+    known = len(drawn) == 1 and observed.parameter_names == mocks.parameter_names
+    truth = observed.parameters[0] if known else None
+    paths, figure = keep(options, posterior, drawn, truth)
+    agreements = [
+        consistency(each.grid, learned) for each, learned in zip(found, drawn, strict=False)
+    ]
+    if found:
+        _keep_likelihoods(options, found, boxes, observed, drawn[0])
+    figures = facts_of(options, posterior) | {
+        "samples": paths,
+        "figure": figure,
+        "low": posterior.low,
+        "high": posterior.high,
+        "units": dict(zip(posterior.names, posterior.units, strict=True)),
+        "boxes": [each.statistics() for each in drawn],
+        "likelihood": [facts(*pair) for pair in zip(found, agreements, strict=True)],
+    }
+    tables = [each.summary() for each in drawn[:SHOWN]]
+    if found:
+        asked = map(words, found, agreements)
+        tables = [f"{learned}\n{other}" for learned, other in zip(tables, asked, strict=False)]
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    tell(
+        options,
+        figures,
+        "\n".join(
+            [
+                *_headed(boxes, tables),
+                f"{words_of(options, posterior)}, {paths[0]}{more}, {figure}",
+            ]
+        ),
+    )
+
+
+def _infer_from_likelihood(
+    options: argparse.Namespace,
+    key: "PRNGKeyArray",
+    emulator: "GalaxyEmulator",
+    observed: "Catalogue",
+    boxes: Boxes,
+) -> None:
+    found = from_likelihood(options, key, emulator, observed, _prior_of(options, emulator.domain))
+    _keep_likelihoods(options, found, boxes, observed)
+    tables = [words(each, None) for each in found[:SHOWN]]
+    paths = [likelihood_path(options, box) for box in boxes]
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    figure = options.out.with_suffix(".png")
+    tell(
+        options,
+        {"samples": paths, "figure": figure, "boxes": [facts(each, None) for each in found]},
+        "\n".join([*_headed(boxes, tables), f"{paths[0]}{more}, {figure}"]),
+    )
+
+
+def _draw(options, key, posterior, simulations, clouds, boxes) -> "list[PosteriorSamples]":
+    """Draws for each box, and a warning where a box is unlike the simulations."""
+    import numpy as np
+
+    from physgen.inference.misspecification import misspecification
+    from physgen.inference.results import PosteriorSamples
+
     features = posterior.features(clouds)
     simulated = posterior.features(simulations.observations[:COMPARED])
-    samples = np.asarray(posterior.sample_each(sample_key, options.samples, clouds))
+    samples = np.asarray(posterior.sample_each(key, options.samples, clouds))
     drawn = []
     for box, cloud, rows, seen in zip(boxes, clouds, samples, features, strict=True):
         warn_if_unlike(misspecification(seen, simulated), "" if box is None else f"box {box}: ")
@@ -96,26 +198,61 @@ def infer(options: argparse.Namespace) -> None:
                 metadata={"observed": str(options.observed), "box": box or 1},
             )
         )
-    known = len(drawn) == 1 and observed.parameter_names == mocks.parameter_names
-    paths, figure = keep(options, posterior, drawn, observed.parameters[0] if known else None)
-    figures = facts_of(options, posterior) | {
-        "samples": paths,
-        "figure": figure,
-        "low": posterior.low,
-        "high": posterior.high,
-        "units": dict(zip(posterior.names, posterior.units, strict=True)),
-        "boxes": [each.statistics() for each in drawn],
-    }
-    tables = [
-        each.summary() if box is None else f"box {box}\n{each.summary()}"
-        for box, each in zip(boxes, drawn[:SHOWN], strict=False)
+    return drawn
+
+
+def _headed(boxes: Boxes, tables: list[str]) -> list[str]:
+    return [
+        table if box is None else f"box {box}\n{table}"
+        for box, table in zip(boxes, tables, strict=False)
     ]
-    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    tell(
-        options,
-        figures,
-        "\n".join([*tables, f"{words_of(options, posterior)}, {paths[0]}{more}, {figure}"]),
+
+
+def _require_free(options: argparse.Namespace, boxes: Boxes) -> None:
+    from physgen.io import require_writable
+
+    if options.simulations is not None:
+        require_free(options, boxes)
+    if options.emulator is not None:
+        require_at_least(2, samples=options.samples)
+        for path in [
+            options.out.with_suffix(".png"),
+            *(likelihood_path(options, b) for b in boxes),
+        ]:
+            require_writable(path, options.force or options.resume)
+
+
+def _prior_of(options: argparse.Namespace, domain: "Domain") -> "Prior":
+    """Uniform where the emulator was trained, or between --prior-low and --prior-high."""
+    from physgen.inference.priors import uniform_prior
+
+    names = domain.parameter_names
+    low, high = prior_ends(options, names) or (domain.parameter_low, domain.parameter_high)
+    return uniform_prior(low, high, names, domain.parameter_units)
+
+
+def _keep_likelihoods(
+    options: argparse.Namespace,
+    found: "list[FromLikelihood]",
+    boxes: Boxes,
+    observed: "Catalogue",
+    learned: "PosteriorSamples | None" = None,
+) -> None:
+    """Write the draws, and a figure of the first box with what was learned beside it."""
+    from physgen.io import atomic_path
+
+    overwrite = options.force or options.resume
+    for each, box in zip(found, boxes, strict=True):
+        each.drawn.save(likelihood_path(options, box), overwrite=overwrite)
+    first = found[0].drawn
+    known = len(found) == 1 and observed.parameter_names == first.names
+    figure = first.plot(
+        truth=observed.parameters[0] if known else None,
+        label="likelihood",
+        others=None if learned is None else {"learned": learned},
     )
+    with atomic_path(options.out.with_suffix(".png"), True) as temporary:
+        figure.savefig(temporary, dpi=150)
 
 
 def _alike(

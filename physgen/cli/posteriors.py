@@ -11,6 +11,7 @@ from physgen.cli.options import add_json, add_output, add_seed
 from physgen.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     from jaxtyping import PRNGKeyArray
 
     from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
@@ -97,20 +98,29 @@ def require_free(options: argparse.Namespace, boxes: Sequence[int | None] = (Non
 
 def with_prior(options: argparse.Namespace, simulations: "Simulations") -> "Simulations":
     """The simulations, in the box of --prior-low and --prior-high if these are given."""
-    ends = {"low": options.prior_low, "high": options.prior_high}
-    if not any(ends.values()):
+    ends = prior_ends(options, simulations.parameter_names)
+    if ends is None:
         return simulations
-    if not all(ends.values()):
+    low, high = ends
+    return dataclasses.replace(simulations, low=low, high=high)
+
+
+def prior_ends(
+    options: argparse.Namespace, names: Sequence[str]
+) -> "tuple[np.ndarray, np.ndarray] | None":
+    """--prior-low and --prior-high, a number for each parameter; None where neither is given."""
+    given = options.prior_low, options.prior_high
+    if not any(given):
+        return None
+    if not all(given):
         raise InputError("expected --prior-low and --prior-high together, got one: give both")
-    return dataclasses.replace(
-        simulations, **{end: _numbers(end, text, simulations) for end, text in ends.items()}
-    )
+    low, high = given
+    return _numbers("low", low, names), _numbers("high", high, names)
 
 
-def _numbers(end: str, text: str, simulations: "Simulations") -> Any:
+def _numbers(end: str, text: str, names: Sequence[str]) -> "np.ndarray":
     import numpy as np
 
-    names = simulations.parameter_names
     try:
         values = np.array([float(word) for word in text.split(",")])
     except ValueError:

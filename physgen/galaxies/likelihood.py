@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Bool, Float, PRNGKeyArray
 
 from physgen.densities.solvers import OrdinarySolver
 from physgen.densities.trace import Hutchinson, Trace
@@ -15,25 +15,30 @@ from physgen.galaxies.catalogue import Catalogue
 from physgen.galaxies.emulator import Contributions, GalaxyEmulator
 from physgen.galaxies.features import Features
 
+_STEP = 32  # galaxies: maps are cut to a multiple, so that few shapes are compiled
+
 
 def log_likelihoods(
     key: PRNGKeyArray,
     emulator: GalaxyEmulator,
-    galaxies: Float[Array, "n d"],
-    mask: Bool[Array, " n"],
-    parameters: Float[Array, "m p"],
+    galaxies: Float[np.ndarray, "n d"],
+    mask: Bool[np.ndarray, " n"],
+    parameters: Float[np.ndarray, "m p"],
     *,
-    trace: Trace = Hutchinson(4),
+    trace: Trace = Hutchinson(8),
     solver: OrdinarySolver | None = None,
 ) -> Contributions:
     """The log-density of one map at m parameters, in its parts, with one estimate for each probe.
 
-    All parameters share probes and steps, so differences are sharper than values.
+    All parameters share probes and steps, so differences are sharper than values. What is compiled
+    for one map serves others of about as many galaxies.
 
     Args:
-        galaxies: as `clouds` makes them.
+        galaxies: as `clouds` makes them, the real ones first.
     """
-    return _at_all(emulator, key, galaxies, mask, parameters, trace, solver)
+    width = _STEP * -(-int(mask.sum()) // _STEP)
+    arrays = galaxies[:width], mask[:width], parameters.astype(galaxies.dtype)
+    return _at_all(emulator, key, *map(jnp.asarray, arrays), trace, solver)
 
 
 def clouds(
@@ -88,4 +93,4 @@ def _at_all(emulator, key, galaxies, mask, parameters, trace, solver):
     def one(given):
         return emulator.contributions(key, galaxies, given, mask, trace=trace, solver=solver)
 
-    return map_over_devices(one, jnp.asarray(parameters))
+    return map_over_devices(one, parameters)

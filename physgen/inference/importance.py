@@ -88,20 +88,30 @@ def correct(
     exact = jax.jit(jax.vmap(lambda theta: prior.log_prob(theta) + log_likelihood(theta, x)))
     raw = np.asarray(exact(samples), np.float64)
     raw = raw - np.asarray(posterior.log_prob(samples, x), np.float64)
-    raw = np.where(np.isnan(raw), -np.inf, raw)
+    weighted = weigh(samples, raw)
+    if not weighted.pareto_k <= TRUSTED:
+        warnings.warn(
+            f"the weights cannot be trusted, their Pareto shape is {weighted.pareto_k:.2f} > "
+            f"{TRUSTED}: draw more, or learn the posterior from more simulations",
+            stacklevel=2,
+        )
+    return weighted
+
+
+def weigh(samples: Float[Array, "n d"], log_weights: Float[np.ndarray, " n"]) -> WeightedSamples:
+    """Draws of one density with weights, another / the first, that need not be normalised.
+
+    Raises:
+        InputError: if all weights are zero.
+    """
+    raw = np.where(np.isnan(log_weights), -np.inf, log_weights)
     if not np.isfinite(raw.max()):
         raise InputError(
-            f"expected draws of finite likelihood, got {raw.max():g} as the largest of {n} "
+            f"expected draws of finite likelihood, got {raw.max():g} as the largest of {len(raw)} "
             "log-weights; the learned posterior is elsewhere than the exact one"
         )
     smoothed, shape = pareto_smoothed(raw)
-    if not shape <= TRUSTED:
-        warnings.warn(
-            f"the weights cannot be trusted, their Pareto shape is {shape:.2f} > {TRUSTED}: draw "
-            "more, or learn the posterior from more simulations",
-            stacklevel=2,
-        )
-    evidence = float(logsumexp(raw) - np.log(n))
+    evidence = float(logsumexp(raw) - np.log(len(raw)))
     return WeightedSamples(samples, smoothed - logsumexp(smoothed), shape, evidence)
 
 

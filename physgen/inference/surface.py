@@ -119,6 +119,12 @@ class GridPosterior:
         """log p(x), if likelihood and prior are normalised."""
         return self._log_integral(self._log_joint(self.log_likelihood.mean(axis=0)))
 
+    @property
+    def log_evidence_error(self) -> float:
+        """The standard error of `log_evidence`, by leaving out one estimate after the other."""
+        evidences = [self._log_integral(joint) for joint in self._without_each()]
+        return float(np.sqrt((len(evidences) - 1) * np.var(evidences)))
+
     def mean(self) -> Float[np.ndarray, " d"]:
         """Of the parameters."""
         return self._mean(self._log_joint(self.log_likelihood.mean(axis=0)))
@@ -130,13 +136,9 @@ class GridPosterior:
         return (weights * off).T @ off + np.diag(self._widths() ** 2 / 12)
 
     def numerical_error(self) -> Float[np.ndarray, " d"]:
-        """The standard error of the mean from the estimates, by leaving out one after the other."""
-        k = len(self.log_likelihood)
-        if k == 1:
-            return np.zeros(len(self.low))
-        total = self.log_likelihood.sum(axis=0)
-        means = [self._mean(self._log_joint((total - e) / (k - 1))) for e in self.log_likelihood]
-        return np.sqrt((k - 1) * np.var(means, axis=0))
+        """The standard error of the mean, by leaving out one estimate after the other."""
+        means = [self._mean(joint) for joint in self._without_each()]
+        return np.sqrt((len(means) - 1) * np.var(means, axis=0))
 
     def interval(self, level: float = 0.68) -> Float[np.ndarray, "2 d"]:
         """The central interval of each parameter."""
@@ -182,6 +184,12 @@ class GridPosterior:
     def _log_joint(self, log_likelihood: np.ndarray) -> np.ndarray:
         prior = np.asarray(self.prior.log_prob(self._middles()), np.float64)
         return log_likelihood + prior.reshape(log_likelihood.shape)
+
+    def _without_each(self) -> list[np.ndarray]:
+        """The joint log-density from all estimates but one, or from the only one."""
+        k, total = len(self.log_likelihood), self.log_likelihood.sum(axis=0)
+        left = [total] if k == 1 else [(total - e) / (k - 1) for e in self.log_likelihood]
+        return [self._log_joint(surface) for surface in left]
 
     def _log_integral(self, log_joint: np.ndarray) -> float:
         return float(logsumexp(log_joint) + np.log(self._widths()).sum())

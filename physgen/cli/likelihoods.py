@@ -1,0 +1,140 @@
+"""The part of `galaxies infer` that asks an emulator for the likelihood of maps."""
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from physgen.cli.options import progress
+from physgen.cli.posteriors import require_at_least
+
+if TYPE_CHECKING:
+    from jaxtyping import PRNGKeyArray
+
+    from physgen.galaxies.catalogue import Catalogue
+    from physgen.galaxies.emulator import GalaxyEmulator
+    from physgen.inference.consistency import Consistency
+    from physgen.inference.priors import Prior
+    from physgen.inference.results import PosteriorSamples
+    from physgen.inference.surface import GridPosterior
+
+
+@dataclass(frozen=True, eq=False)
+class FromLikelihood:
+    """The posterior of one box from its likelihood, draws of it, and what the draws took."""
+
+    grid: "GridPosterior"
+    drawn: "PosteriorSamples"
+    seconds: float
+
+
+def add_likelihood(parser: argparse.ArgumentParser) -> None:
+    """--emulator and how its likelihood is estimated."""
+    parser.add_argument(
+        "--emulator",
+        type=Path,
+        metavar="EMULATOR",
+        help="infer from its likelihood too, and say whether both posteriors agree; or from its "
+        "likelihood alone, without --simulations",
+    )
+    parser.add_argument(
+        "--probes", type=int, default=8, help="estimates of each likelihood (default 8)"
+    )
+    parser.add_argument(
+        "--evaluations", type=int, default=16, help="of the network for each (default 16)"
+    )
+
+
+def likelihood_path(options: argparse.Namespace, box: int | None) -> Path:
+    """Where the draws go: --out itself where nothing else does, STEM_likelihood.h5 beside it."""
+    out: Path = options.out
+    stem = out.stem if options.simulations is None else f"{out.stem}_likelihood"
+    return out.with_name(f"{stem}{'' if box is None else f'_{box}'}.h5")
+
+
+def from_likelihood(
+    options: argparse.Namespace,
+    key: "PRNGKeyArray",
+    emulator: "GalaxyEmulator",
+    observed: "Catalogue",
+    prior: "Prior",
+) -> list[FromLikelihood]:
+    """The posterior of each box of a catalogue, on a grid, and draws of it."""
+    import jax
+    import numpy as np
+
+    from physgen.densities import FixedSteps, Hutchinson
+    from physgen.galaxies.likelihood import clouds, log_likelihoods
+    from physgen.inference.results import PosteriorSamples
+    from physgen.inference.surface import GridPosterior
+
+    require_at_least(2, probes=options.probes)
+    trace, solver = Hutchinson(options.probes), FixedSteps(options.evaluations)
+    galaxies, masks = clouds(emulator, observed)
+    show, found = progress("likelihoods"), []
+    for i, (cloud, mask) in enumerate(zip(galaxies, masks, strict=True)):
+        box_key, sample_key = jax.random.split(jax.random.fold_in(key, i))
+        started = time.monotonic()
+
+        def estimates(theta, key=box_key, cloud=cloud, mask=mask):
+            parts = log_likelihoods(key, emulator, cloud, mask, theta, trace=trace, solver=solver)
+            return np.asarray(parts.of_the_set())
+
+        grid = GridPosterior.of(estimates, prior)
+        rows = grid.sample(sample_key, options.samples)
+        drawn = PosteriorSamples.from_arrays(
+            rows,
+            names=prior.names,
+            units=prior.units,
+            log_prob=grid.log_prob(rows),
+            low=prior.low,
+            high=prior.high,
+            metadata={
+                "observed": str(options.observed),
+                "box": i + 1,
+                "emulator": str(options.emulator),
+                "log_evidence": grid.log_evidence,
+                "log_evidence_error": grid.log_evidence_error,
+            },
+        )
+        found.append(FromLikelihood(grid, drawn, time.monotonic() - started))
+        show(i + 1, len(galaxies))
+    return found
+
+
+def facts(each: FromLikelihood, agreement: "Consistency | None") -> dict[str, Any]:
+    """What --json says of one box."""
+    known = {
+        **each.drawn.statistics(),
+        "numerical_error": each.grid.numerical_error(),
+        "log_evidence": each.grid.log_evidence,
+        "log_evidence_error": each.grid.log_evidence_error,
+        "evaluations": each.grid.evaluations,
+        "seconds": each.seconds,
+    }
+    if agreement is None:
+        return known
+    return known | {
+        "consistent": agreement.consistent,
+        "shift": agreement.shift,
+        "width": agreement.width,
+        "effective_fraction": agreement.effective_fraction,
+        "pareto_k": agreement.weighted.pareto_k,
+    }
+
+
+def words(each: FromLikelihood, agreement: "Consistency | None") -> str:
+    """The same in a few lines."""
+    errors = ", ".join(
+        f"{name} {error:.2g}"
+        for name, error in zip(each.grid.names, each.grid.numerical_error(), strict=True)
+    )
+    lines = [
+        "from the likelihood",
+        each.drawn.summary(),
+        f"{each.grid.evaluations} likelihoods in {each.seconds:.0f} s; error of the means from "
+        f"their estimates: {errors}; log evidence {each.grid.log_evidence:.1f} "
+        f"+- {each.grid.log_evidence_error:.1f}",
+    ]
+    return "\n".join(lines + ([] if agreement is None else [agreement.finding()]))

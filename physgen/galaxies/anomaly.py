@@ -1,0 +1,129 @@
+"""Is this map like those that an emulator learned? A score from its likelihood, calibrated.
+
+A likelihood alone does not tell: a map of few galaxies, or of a smooth cosmology, is as likely as
+its kind, and one that is too likely is as odd as one that is not likely enough (Nalisnick et al.
+2019, arXiv:1906.02994). A score is compared with those of held-out maps at the same parameters, on
+both sides.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+
+from physgen.densities.solvers import OrdinarySolver
+from physgen.densities.trace import Hutchinson, Trace
+from physgen.errors import InputError
+from physgen.galaxies.catalogue import Catalogue
+from physgen.galaxies.emulator import GalaxyEmulator
+from physgen.galaxies.likelihood import clouds, log_likelihoods
+
+PARTS = ("positions", "features", "counts")
+_FEWEST = 20
+
+
+@dataclass(frozen=True, eq=False)
+class MapScores:
+    """Log-densities of n maps at parameters (n, p), a column for each of `PARTS`."""
+
+    parameters: Float[np.ndarray, "n p"]
+    values: Float[np.ndarray, "n 3"]
+
+
+def score_maps(
+    key: PRNGKeyArray,
+    emulator: GalaxyEmulator,
+    catalogue: Catalogue,
+    parameters: Float[np.ndarray, "n p"] | None = None,
+    *,
+    trace: Trace = Hutchinson(8),
+    solver: OrdinarySolver | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> MapScores:
+    """The log-density of each map of a catalogue.
+
+    Args:
+        parameters: that the maps are said to have; the catalogue's own if not given.
+        progress: called as progress(done, total).
+
+    Raises:
+        InputError: as `clouds`, and for a catalogue without parameters where none are given.
+    """
+    p = len(emulator.domain.parameter_names)
+    theta = np.asarray(catalogue.parameters if parameters is None else parameters, np.float32)
+    if theta.shape != (len(catalogue), p):
+        raise InputError(
+            f"expected parameters of shape ({len(catalogue)}, {p}), "
+            f"{', '.join(emulator.domain.parameter_names)} of each map, got {theta.shape}"
+        )
+    galaxies, masks = clouds(emulator, catalogue)
+    values = np.zeros((len(galaxies), len(PARTS)))
+    for i, (cloud, mask, given) in enumerate(zip(galaxies, masks, theta, strict=True)):
+        found = log_likelihoods(
+            jax.random.fold_in(key, i),
+            emulator,
+            cloud,
+            mask,
+            given[None],
+            trace=trace,
+            solver=solver,
+        )
+        values[i] = [np.mean(part) for part in (found.positions, found.features, found.counts)]
+        if progress is not None:
+            progress(i + 1, len(galaxies))
+    return MapScores(theta.astype(np.float64), values)
+
+
+@dataclass(frozen=True, eq=False)
+class AnomalyDetector:
+    """What is usual: the scores of held-out maps around a quadratic in their parameters.
+
+    coefficients: of the quadratic, (terms, 3). residuals: of the held-out maps, (n, 3). centre and
+    scale: of the parameters.
+    """
+
+    centre: Float[np.ndarray, " p"]
+    scale: Float[np.ndarray, " p"]
+    coefficients: Float[np.ndarray, "terms 3"]
+    residuals: Float[np.ndarray, "n 3"]
+
+    @classmethod
+    def fit(cls, held_out: MapScores) -> "AnomalyDetector":
+        """Learn from maps that the emulator was not trained on.
+
+        Raises:
+            InputError: for fewer maps than twice the terms of the quadratic, or than 20.
+        """
+        theta = held_out.parameters
+        centre, scale = theta.mean(axis=0), np.maximum(theta.std(axis=0), 1e-12)
+        terms = _quadratic((theta - centre) / scale)
+        least = max(_FEWEST, 2 * terms.shape[1])
+        if len(theta) < least:
+            raise InputError(f"expected at least {least} held-out maps, got {len(theta)}")
+        coefficients = np.linalg.lstsq(terms, held_out.values, rcond=None)[0]
+        return cls(centre, scale, coefficients, held_out.values - terms @ coefficients)
+
+    def excess(self, scores: MapScores) -> Float[np.ndarray, "n 3"]:
+        """By how much each part of a score exceeds what is usual, in nats."""
+        terms = _quadratic((scores.parameters - self.centre) / self.scale)
+        return scores.values - terms @ self.coefficients
+
+    def p_values(self, scores: MapScores) -> Float[np.ndarray, " n"]:
+        """The chance that a usual map scores as oddly, on either side of any part.
+
+        From the ranks among the held-out maps, times the parts that vary (Bonferroni).
+        """
+        excess, residuals = self.excess(scores), self.residuals
+        n = len(residuals)
+        above = (1 + (residuals[None] >= excess[:, None]).sum(axis=1)) / (n + 1)
+        below = (1 + (residuals[None] <= excess[:, None]).sum(axis=1)) / (n + 1)
+        varies = np.ptp(residuals, axis=0) > 0
+        two_sided = 2 * np.minimum(above, below)[:, varies]
+        return np.minimum(1.0, varies.sum() * two_sided.min(axis=1))
+
+
+def _quadratic(z: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "n terms"]:
+    first, second = np.triu_indices(z.shape[1])
+    return np.column_stack([np.ones(len(z)), z, z[:, first] * z[:, second]])
