@@ -59,7 +59,8 @@ def main() -> None:
 def ask_maps(options, emulator: GalaxyEmulator, held_out: Catalogue) -> None:
     """A row for each map."""
     domain = emulator.domain
-    prior = uniform_prior(domain.parameter_low, domain.parameter_high, domain.parameter_names)
+    ends = np.array(domain.parameter_low), np.array(domain.parameter_high)
+    prior = uniform_prior(*ends, domain.parameter_names)
     settings = {"trace": Hutchinson(options.probes), "solver": FixedSteps(options.evaluations)}
     learned = None
     if options.posterior is not None:

@@ -224,10 +224,13 @@ def _require_free(options: argparse.Namespace, boxes: Boxes) -> None:
 
 def _prior_of(options: argparse.Namespace, domain: "Domain") -> "Prior":
     """Uniform where the emulator was trained, or between --prior-low and --prior-high."""
+    import numpy as np
+
     from physgen.inference.priors import uniform_prior
 
     names = domain.parameter_names
-    low, high = prior_ends(options, names) or (domain.parameter_low, domain.parameter_high)
+    trained = np.array(domain.parameter_low), np.array(domain.parameter_high)
+    low, high = prior_ends(options, names) or trained
     return uniform_prior(low, high, names, domain.parameter_units)
 
 

@@ -1,20 +1,23 @@
 """The likelihood of maps under an emulator, at many parameters."""
 
+import warnings
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, PRNGKeyArray
+from flax import nnx
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from physgen.densities.solvers import OrdinarySolver
 from physgen.densities.trace import Hutchinson, Trace
 from physgen.devices import map_over_devices
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
-from physgen.galaxies.emulator import Contributions, GalaxyEmulator
+from physgen.galaxies.emulator import Buffer, Contributions, GalaxyEmulator
 from physgen.galaxies.features import Features
 
+_OUTSIDE = 0.01
 _STEP = 32  # galaxies: maps are cut to a multiple, so that few shapes are compiled
 
 
@@ -41,6 +44,52 @@ def log_likelihoods(
     return _at_all(emulator, key, *map(jnp.asarray, arrays), trace, solver)
 
 
+class MapLikelihood(nnx.Module):
+    """log p(map | parameters) for samplers that ask for one function of both.
+
+    With `inference.mcmc.LikelihoodPosterior` it is drawn from by NUTS, for any number of
+    parameters; `inference.surface.GridPosterior` takes far fewer evaluations for up to three.
+
+    Args:
+        rows: of a map, (rows, d); those that are not galaxies are NaN, see `padded`.
+        key: of the probes, which are common to all calls: the likelihood is one smooth function.
+    """
+
+    def __init__(
+        self,
+        emulator: GalaxyEmulator,
+        rows: int,
+        key: PRNGKeyArray,
+        *,
+        trace: Trace = Hutchinson(8),
+        solver: OrdinarySolver | None = None,
+    ):
+        self.emulator = emulator
+        self.x_shape = (rows, emulator.domain.features.width)
+        self.key = Buffer(key)
+        self.trace = trace
+        self.solver = solver
+
+    def log_likelihood(self, theta: Float[Array, " p"], x: Float[Array, "n d"]) -> Array:
+        """Of the set of galaxies and their number."""
+        parts = self.emulator.contributions(
+            self.key[...],
+            jnp.nan_to_num(x),
+            theta,
+            jnp.isfinite(x[:, 0]),
+            trace=self.trace,
+            solver=self.solver,
+        )
+        return jnp.mean(parts.of_the_set())
+
+
+def padded(
+    galaxies: Float[np.ndarray, "... N d"], mask: Bool[np.ndarray, "... N"]
+) -> Float[np.ndarray, "... N d"]:
+    """What `clouds` makes as one array, NaN where there is no galaxy."""
+    return np.where(mask[..., None], galaxies, np.nan)
+
+
 def clouds(
     emulator: GalaxyEmulator, catalogue: Catalogue
 ) -> tuple[Float[np.ndarray, "n N d"], Bool[np.ndarray, "n N"]]:
@@ -48,7 +97,8 @@ def clouds(
 
     Raises:
         InputError: if the catalogue lacks a feature of the emulator, or has another box, unit or
-            number of galaxies than its training, or values that no galaxy had there.
+            number of galaxies than its training, or more than 1% of them with scalars beyond those
+            there; of fewer it warns, and takes them to be at the end.
     """
     domain = emulator.domain
     if (catalogue.box_size, catalogue.position_unit) != (domain.box_size, domain.position_unit):
@@ -73,19 +123,32 @@ def clouds(
     order = np.argsort(~catalogue.mask, axis=1, kind="stable")[:, :most]
     events = np.take_along_axis(events, order[..., None], axis=1)
     mask = np.take_along_axis(catalogue.mask, order, axis=1)
-    _require_known(domain.features, events[mask])
+    events[mask] = _within(domain.features, events[mask])
     return events, mask
 
 
-def _require_known(features: Features, galaxies: np.ndarray) -> None:
-    scalars = galaxies[:, 3 + 3 * features.vectors :].T
-    for name, knots, values in zip(features.names, features.knots, scalars, strict=True):
-        outside = (values < np.float32(knots[0])) | (values > np.float32(knots[-1]))
-        if outside.any():
+def _within(features: Features, galaxies: np.ndarray) -> np.ndarray:
+    """The galaxies with scalars no more extreme than those of the training, where few are."""
+    galaxies = galaxies.copy()
+    first = 3 + 3 * features.vectors
+    for i, (name, knots) in enumerate(zip(features.names, features.knots, strict=True), first):
+        values = galaxies[:, i]
+        low, high = np.float32(knots[0]), np.float32(knots[-1])
+        outside = (values < low) | (values > high)
+        if outside.mean() > _OUTSIDE:
             raise InputError(
-                f"expected {name} between {knots[0]:.4g} and {knots[-1]:.4g} as in the emulator's "
-                f"training, got {values[outside][0]:.4g}; select those galaxies, or train on more"
+                f"expected {name} between {low:.4g} and {high:.4g} as in the emulator's training, "
+                f"got {values[outside][0]:.4g} among {outside.mean():.1%} of galaxies outside; "
+                "select galaxies as there, or train on more"
             )
+        if outside.any():
+            warnings.warn(
+                f"{outside.sum()} of {len(values)} galaxies have {name} outside {low:.4g} to "
+                f"{high:.4g}, where the emulator saw none: they are taken to be at the end",
+                stacklevel=3,
+            )
+        galaxies[:, i] = np.clip(values, low, high)
+    return galaxies
 
 
 @partial(jax.jit, static_argnames=("trace", "solver"))
