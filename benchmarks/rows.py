@@ -22,3 +22,9 @@ def append(table: Path, row: dict[str, object]) -> None:
             writer.writeheader()
         writer.writerow(row)
     print(row, flush=True)
+
+
+def read(table: Path) -> list[dict[str, str]]:
+    """All rows."""
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))

@@ -15,6 +15,7 @@ PAGES = [
     "tutorial-spins.md",
     "statistics.md",
     "tutorial-tomography.md",
+    "bridges.md",
 ]
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

@@ -11,6 +11,7 @@ from physgen.densities.elementwise import Affine, Spline
 from physgen.densities.embedded import Embedded
 from physgen.densities.flow import Flow
 from physgen.densities.flowmap import FlowMap
+from physgen.densities.guidance import Guided, drop_context
 from physgen.densities.interpolants import (
     Interpolant,
     LatentNoise,
@@ -59,6 +60,7 @@ __all__ = [
     "Flow",
     "FlowMap",
     "Gaussian",
+    "Guided",
     "HutchPlusPlus",
     "Hutchinson",
     "Independent",
@@ -90,6 +92,7 @@ __all__ = [
     "VariancePreserving",
     "VelocityField",
     "WrappedGaussian",
+    "drop_context",
     "hopfield",
     "log_partition",
     "maximum_likelihood_loss",

@@ -1,0 +1,250 @@
+"""One family of bridges: flow matching and diffusions by the same network, walked in all ways.
+
+    python benchmarks/bridges.py OUT_DIR two-moons
+    python benchmarks/bridges.py OUT_DIR galaxies [--mocks data/mocks.h5]
+        [--held-out data/heldout.h5] [--minutes 30]
+
+two-moons: 10,000 points, the same network and as many steps for three bridges. C2ST by sbibm's
+neural network at 64 evaluations, and the sliced Wasserstein distance to fresh data against the
+number of evaluations; two-moons.csv, sliced.csv and bridges.png.
+
+galaxies: flow matching and the diffusion of the torus for as many minutes each. z as in
+benchmarks/emulator.py against held-out boxes, and between two solvers of one network, as
+galaxies.csv; trained emulators are kept and not trained again.
+
+Rows that are there are not measured again.
+"""
+
+import argparse
+import os
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+from emulator import z_scores
+from flax import nnx
+from rows import append, has_row, read
+
+from physgen.densities import (
+    AncestralSteps,
+    Clock,
+    FixedSteps,
+    Gaussian,
+    Linear,
+    Prediction,
+    Solver,
+    StochasticSteps,
+    Transport,
+    Trigonometric,
+    VariancePreserving,
+)
+from physgen.galaxies import (
+    Catalogue,
+    GalaxyEmulator,
+    TrainingSettings,
+    emulator_settings,
+    generate,
+    read_catalogue,
+    train_emulator,
+)
+from physgen.nets import MLP
+from physgen.nets.pairs import time_features
+from physgen.train import FitSettings, OptimizerSettings, fit, gradient_step
+from physgen.validation import c2st
+
+POINTS, BLUR = 10_000, 0.05
+EVALUATIONS = (2, 4, 8, 16, 32, 64, 128)
+COMPARED = 64  # evaluations at which classifiers look
+DIRECTIONS = 100
+BRIDGES = {
+    "flow matching": (Linear(), Prediction.VELOCITY),
+    "trigonometric": (Trigonometric(), Prediction.VELOCITY),
+    "variance preserving, noise": (VariancePreserving(), Prediction.NOISE),
+}
+SOLVERS = {"ODE": FixedSteps, "SDE": StochasticSteps, "ancestral": AncestralSteps}
+STYLES = {"ODE": ("black", "s-"), "SDE": ("#d55e00", "o--"), "ancestral": ("#0072b2", "^:")}
+
+
+def main() -> None:
+    """Measure what has no row yet, and print each row."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("what", choices=["two-moons", "galaxies"])
+    parser.add_argument("--steps", type=int, default=20_000, help="of two moons, batches of 256")
+    parser.add_argument("--mocks", type=Path, default=Path("data/mocks.h5"))
+    parser.add_argument("--held-out", type=Path, default=Path("data/heldout.h5"))
+    parser.add_argument("--minutes", type=float, default=30.0, help="for each emulator")
+    parser.add_argument("--boxes", type=int, help="held-out boxes, the first of each cosmology")
+    parser.add_argument("--evaluations", type=int, nargs="+", default=EVALUATIONS[1:])
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.what == "two-moons":
+        two_moons(options.out, options.steps)
+    else:
+        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+        galaxies(options)
+
+
+class Field(nnx.Module):
+    """Three layers of 128 units that see the point, and time as fine as the noise near the data."""
+
+    def __init__(self, *, rngs: nnx.Rngs):
+        self.mlp = MLP((18, 128, 128, 128, 2), rngs=rngs)
+
+    def __call__(self, time, x, context, mask):
+        return self.mlp(jnp.concatenate([time_features(time), x]))
+
+
+def moons(key, n: int) -> np.ndarray:
+    """Two half circles with normal blur, (n, 2)."""
+    key_angle, key_arc, key_blur = jax.random.split(key, 3)
+    angle = jax.random.uniform(key_angle, (n,), maxval=jnp.pi)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    upper, lower = jnp.stack([cos, sin], 1), jnp.stack([1 - cos, 0.5 - sin], 1)
+    x = jnp.where(jax.random.bernoulli(key_arc, shape=(n, 1)), upper, lower)
+    return np.asarray(x + BLUR * jax.random.normal(key_blur, (n, 2)))
+
+
+def two_moons(out: Path, steps: int) -> None:
+    """All bridges by all solvers."""
+    key_data, key_fit, key_draw, *keys = jax.random.split(jax.random.key(0), 5)
+    data, fresh, others = (moons(key, POINTS) for key in (key_data, *keys))
+    if not has_row(out / "two-moons.csv", bridges="data"):
+        row = {"bridges": "data", "between": "two sets of fresh data"}
+        append(out / "two-moons.csv", row | {"c2st": round(accuracy(fresh, others), 4)})
+    if not has_row(out / "sliced.csv", bridges="data"):
+        row = {"bridges": "data", "solver": "", "evaluations": ""}
+        append(out / "sliced.csv", row | {"sliced": round(sliced(fresh, others), 5)})
+    for name, (interpolant, prediction) in BRIDGES.items():
+        if has_row(out / "two-moons.csv", bridges=name, between="ODE and SDE"):
+            continue
+        density = Transport(
+            Field(rngs=nnx.Rngs(0)),
+            Gaussian(),
+            (2,),
+            clock=Clock(2.0),
+            interpolant=interpolant,
+            prediction=prediction,
+        )
+        density, compared = learn(key_fit, density, data, steps), {}
+        for number, (solver_name, make) in enumerate(SOLVERS.items()):
+            key = jax.random.fold_in(key_draw, number)
+            for evaluations in EVALUATIONS:
+                samples = drawn(key, density, make(evaluations))
+                row = {"bridges": name, "solver": solver_name, "evaluations": evaluations}
+                append(out / "sliced.csv", row | {"sliced": round(sliced(fresh, samples), 5)})
+                if evaluations == COMPARED:
+                    compared[solver_name] = samples
+        pairs = [(fresh, "fresh data", other) for other in SOLVERS]
+        for reference, known, other in (*pairs, (compared["ODE"], "ODE", "SDE")):
+            found = round(accuracy(reference, compared[other]), 4)
+            row = {"bridges": name, "between": f"{known} and {other}", "c2st": found}
+            append(out / "two-moons.csv", row)
+    draw_figure(read(out / "sliced.csv"), out / "bridges.png")
+
+
+def learn(key, density: Transport, data: np.ndarray, steps: int) -> Transport:
+    """Trained on batches of 256, parameters averaged."""
+    graph, parameters, rest = nnx.split(density, nnx.Param, ...)
+
+    def loss(parameters, key, batch):
+        model = nnx.merge(graph, parameters, rest)
+        return jnp.mean(jax.vmap(model.loss)(jax.random.split(key, len(batch)), batch))
+
+    step = gradient_step(parameters, loss, OptimizerSettings(learning_rate=5e-3))
+    schedule = FitSettings(batch_size=256, steps=steps, steps_per_dispatch=500)
+    run = fit(key, step.step, step.state, data, schedule, on_total_steps=step.on_total_steps)
+    print(f"{run.seconds:.0f} s of training, {run.compile_seconds:.0f} of them compiling")
+    return nnx.merge(graph, step.unravel(run.state.ema), rest)
+
+
+def drawn(key, density: Transport, solver: Solver) -> np.ndarray:
+    """As many samples as there are data."""
+    one = jax.jit(jax.vmap(lambda key: density.draw(key, (2,), solver=solver)))
+    return np.asarray(one(jax.random.split(key, POINTS)))
+
+
+def accuracy(reference: np.ndarray, samples: np.ndarray) -> float:
+    """0.5 where sbibm's network cannot tell them apart."""
+    return c2st(reference, samples, permutations=0).mean
+
+
+def sliced(x: np.ndarray, y: np.ndarray) -> float:
+    """The mean over directions of the Wasserstein distance of what is seen along them."""
+    angles = np.pi * np.arange(DIRECTIONS) / DIRECTIONS
+    directions = np.stack([np.cos(angles), np.sin(angles)])
+    return float(np.mean(np.abs(np.sort(x @ directions, 0) - np.sort(y @ directions, 0))))
+
+
+def draw_figure(rows: list[dict[str, str]], path: Path) -> None:
+    """The sliced Wasserstein distance against evaluations, a panel for each kind of bridge."""
+    floor = next(float(row["sliced"]) for row in rows if row["bridges"] == "data")
+    figure, axes = plt.subplots(1, len(BRIDGES), figsize=(10, 3.4), sharey=True)
+    for panel, name in zip(axes, BRIDGES, strict=True):
+        panel.axhline(floor, color="0.6", linestyle="-.", label="fresh data")
+        for solver, (colour, style) in STYLES.items():
+            points = [
+                (int(row["evaluations"]), float(row["sliced"]))
+                for row in rows
+                if (row["bridges"], row["solver"]) == (name, solver)
+            ]
+            panel.plot(*np.transpose(points), style, color=colour, label=solver)
+        panel.set(xscale="log", yscale="log", title=name, xlabel="evaluations of the network")
+        panel.set_xticks(EVALUATIONS, [str(each) for each in EVALUATIONS])
+        panel.set_xticks([], minor=True)
+    axes[0].set_ylabel("sliced Wasserstein distance\n(units of the data)")
+    axes[-1].legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def galaxies(options: argparse.Namespace) -> None:
+    """Both emulators of a catalogue by both solvers."""
+    mocks = read_catalogue(options.mocks).positions_only()
+    held_out = thinned(read_catalogue(options.held_out).positions_only(), options.boxes)
+    table, key = options.out / "galaxies.csv", jax.random.key(0)
+    for name, diffusion in (("flow matching", False), ("diffusion", True)):
+        file = options.out / f"{name.replace(' ', '-')}.h5"
+        if not file.exists():
+            minutes = FitSettings(batch_size=16, minutes=options.minutes, validate_every=500)
+            settings = emulator_settings(mocks, diffusion=diffusion)
+            training = TrainingSettings(schedule=minutes)
+            trained = train_emulator(key, mocks, training, settings)
+            trained.emulator.save(file, training={"steps": trained.run.steps})
+        emulator = GalaxyEmulator.load(file)
+        draw = partial(generate, jax.random.fold_in(key, 1), emulator, held_out.parameters)
+        for evaluations in options.evaluations:
+            row = {"emulator": name, "evaluations": evaluations}
+            if has_row(table, **row):
+                continue
+            smooth = draw(solver=FixedSteps(evaluations))
+            row["ODE"] = rms_z(smooth, held_out)
+            row["SDE"] = row["ODE and SDE"] = None
+            if diffusion:
+                rough = draw(solver=StochasticSteps(evaluations))
+                row["SDE"], row["ODE and SDE"] = rms_z(rough, held_out), rms_z(smooth, rough)
+            append(table, row)
+
+
+def thinned(catalogue: Catalogue, boxes: int | None) -> Catalogue:
+    """So many boxes of each cosmology."""
+    _, group = np.unique(catalogue.parameters, axis=0, return_inverse=True)
+    rank = np.zeros(len(group), int)
+    for each in np.unique(group):
+        rank[group == each] = np.arange(np.sum(group == each))
+    return catalogue if boxes is None else catalogue.select(rank < boxes)
+
+
+def rms_z(ours: Catalogue, theirs: Catalogue) -> float:
+    """Over all statistics, cosmologies and bins."""
+    every = np.concatenate(list(z_scores(ours, theirs).values()), axis=1)
+    return round(float(np.sqrt(np.nanmean(every**2))), 3)
+
+
+if __name__ == "__main__":
+    main()
