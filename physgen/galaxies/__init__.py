@@ -1,5 +1,6 @@
 """Galaxies: catalogues, a simulator, emulators of p(galaxies | parameters), and their judge."""
 
+from physgen.galaxies.anomaly import AnomalyDetector, MapScores, score_maps
 from physgen.galaxies.build import Selection, build_catalogue, find_simulations, match_rows
 from physgen.galaxies.catalogue import Catalogue, read_catalogue, write_catalogue
 from physgen.galaxies.clustering import measure_survey
@@ -7,6 +8,7 @@ from physgen.galaxies.column import Column
 from physgen.galaxies.domain import Domain
 from physgen.galaxies.emulator import EmulatorSettings, GalaxyEmulator
 from physgen.galaxies.generate import OutsideTrainingRange, generate
+from physgen.galaxies.likelihood import MapLikelihood, log_likelihoods
 from physgen.galaxies.measure import Measurement, measure, write_measurement
 from physgen.galaxies.readers import ParameterTable, Survey, read_parameters, read_survey
 from physgen.galaxies.redshift_space import redshift_space
@@ -22,11 +24,14 @@ from physgen.galaxies.training import (
 from physgen.galaxies.validate import validate_catalogues
 
 __all__ = [
+    "AnomalyDetector",
     "Catalogue",
     "Column",
     "Domain",
     "EmulatorSettings",
     "GalaxyEmulator",
+    "MapLikelihood",
+    "MapScores",
     "Measurement",
     "OutsideTrainingRange",
     "ParameterTable",
@@ -42,6 +47,7 @@ __all__ = [
     "emulator_settings",
     "find_simulations",
     "generate",
+    "log_likelihoods",
     "match_rows",
     "measure",
     "measure_survey",
@@ -49,6 +55,7 @@ __all__ = [
     "read_parameters",
     "read_survey",
     "redshift_space",
+    "score_maps",
     "simulate",
     "sobol_parameters",
     "summaries",

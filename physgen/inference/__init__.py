@@ -8,6 +8,7 @@ tells whether the result can be trusted.
 
 from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
 from physgen.inference.check import Check, check
+from physgen.inference.consistency import Consistency, consistency
 from physgen.inference.fit import fit_posterior
 from physgen.inference.misspecification import Misspecification, misspecification
 from physgen.inference.observed import read_observation
@@ -25,13 +26,16 @@ from physgen.inference.results import PosteriorSamples
 from physgen.inference.simulate import simulate
 from physgen.inference.simulators import CommandSimulator, JaxSimulator, PythonSimulator, Simulator
 from physgen.inference.store import Simulations
+from physgen.inference.surface import GridPosterior
 from physgen.inference.training import PosteriorTraining, schedule_for
 
 __all__ = [
     "AffineFlow",
     "Check",
     "CommandSimulator",
+    "Consistency",
     "FlowMatching",
+    "GridPosterior",
     "JaxSimulator",
     "Misspecification",
     "Posterior",
@@ -46,6 +50,7 @@ __all__ = [
     "SplineFlow",
     "as_prior",
     "check",
+    "consistency",
     "fit_posterior",
     "log_normal_prior",
     "misspecification",
