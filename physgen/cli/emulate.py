@@ -18,6 +18,12 @@ def add_commands(galaxies) -> None:
         metavar="NAMES",
         help="what to learn, e.g. position,velocity (default: all that the catalogue has)",
     )
+    parser.add_argument(
+        "--diffusion",
+        action="store_true",
+        help="add noise to galaxies, instead of straight lines from a Poisson process: allows "
+        "sample --random-paths",
+    )
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, default=30.0, help="training time (default 30)")
     budget.add_argument("--steps", type=int, help="optimiser steps instead of minutes")
@@ -43,6 +49,11 @@ def add_commands(galaxies) -> None:
     parser.add_argument("--like", type=Path, help="take parameters and counts from this catalogue")
     parser.add_argument("--like-conditions", type=Path, help="CSV of parameters for --like")
     parser.add_argument("--evaluations", type=int, help="of the network, for each box")
+    parser.add_argument(
+        "--random-paths",
+        action="store_true",
+        help="draw by the stochastic equation (default 64 evaluations), of a diffusion",
+    )
     add_seed(parser)
     add_output(parser, "the catalogue, HDF5")
     add_json(parser)
@@ -57,7 +68,7 @@ def train(options: argparse.Namespace) -> None:
     import jax
 
     from physgen.galaxies.catalogue import read_catalogue
-    from physgen.galaxies.training import TrainingSettings, train_emulator
+    from physgen.galaxies.training import TrainingSettings, emulator_settings, train_emulator
     from physgen.io import require_writable
 
     require_writable(options.out, options.force or options.resume)
@@ -84,6 +95,7 @@ def train(options: argparse.Namespace) -> None:
         jax.random.key(options.seed),
         catalogue,
         settings,
+        emulator_settings(catalogue, diffusion=options.diffusion),
         checkpoint=checkpoint,
         resume=options.resume,
     )
@@ -115,7 +127,7 @@ def sample(options: argparse.Namespace) -> None:
 
     import jax
 
-    from physgen.densities.solvers import FixedSteps
+    from physgen.densities.solvers import FixedSteps, StochasticSteps
     from physgen.galaxies.catalogue import read_catalogue, write_catalogue
     from physgen.galaxies.emulator import GalaxyEmulator
     from physgen.galaxies.generate import generate
@@ -124,8 +136,10 @@ def sample(options: argparse.Namespace) -> None:
     require_writable(options.out, options.force)
     if options.n is not None and options.n < 1:
         raise InputError(f"expected --n of at least 1, got {options.n}")
-    solver = None if options.evaluations is None else FixedSteps(options.evaluations)
     emulator = GalaxyEmulator.load(options.emulator)
+    solver = None if options.evaluations is None else FixedSteps(options.evaluations)
+    if options.random_paths:
+        solver = StochasticSteps(options.evaluations or StochasticSteps().evaluations)
     counts = None
     if options.like is not None:
         like = read_catalogue(options.like, conditions=options.like_conditions)
@@ -153,7 +167,7 @@ def sample(options: argparse.Namespace) -> None:
         "boxes": len(catalogue),
         "seconds": seconds,
         "boxes_per_second": len(catalogue) / seconds,
-        "evaluations": options.evaluations or emulator.settings.evaluations,
+        "evaluations": (solver or emulator.settings).evaluations,
         "out": options.out,
     }
     tell(options, figures, f"{len(catalogue)} boxes in {seconds:.0f} s -> {options.out}")

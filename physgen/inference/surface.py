@@ -1,8 +1,8 @@
 """The posterior of one to three parameters from few evaluations of a likelihood that is dear.
 
 The log-likelihood of one observation is a smooth surface. It is asked at the Chebyshev nodes of a
-box, interpolated by their polynomial, and asked again in a smaller box where the posterior fills
-little of the first. Interpolated on a fine grid it gives everything else without Monte Carlo.
+box and interpolated by their polynomial; where the posterior fills little of the box it is asked
+again in a smaller one. Interpolated on a fine grid it gives everything else without Monte Carlo.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,10 @@ from physgen.inference.priors import Prior
 
 MOST = 3  # parameters
 _FINE = (2048, 256, 64)  # cells a side, for one, two and three parameters
-_DEPTH = 14.0  # nats below the maximum: what lies deeper has no weight
-_FILLED = 0.55  # of each side: a posterior that fills less is looked at again
-_ROUNDS = 4
+_REACH = 5.0  # standard deviations of the posterior that a box must hold to either side
+_FILLED = 0.7  # of each side: a posterior that fills less is looked at again
+_SMALLEST = 0.05  # of each side, for one look
+_LOOKS = 5
 
 LogLikelihoods = Callable[[Float[np.ndarray, "m d"]], Float[np.ndarray, "m k"]]
 
@@ -78,25 +79,24 @@ class GridPosterior:
         transfer = chebyshev.chebvander(middles, nodes - 1) @ np.linalg.inv(
             chebyshev.chebvander(unit, nodes - 1)
         )
-        for look in range(1, _ROUNDS + 1):
+        for look in range(1, _LOOKS + 1):
             asked = _points(low, high, unit)
-            found = np.asarray(log_likelihoods(asked), np.float64)
-            if not np.isfinite(found).all():
-                at = asked[~np.isfinite(found).all(axis=1)][0]
+            found = _filled(np.asarray(log_likelihoods(asked), np.float64))
+            if found is None:
                 raise InputError(
-                    "expected a finite log-likelihood everywhere in the prior, got "
-                    f"{found.mean(axis=1).min():g} at {_named(prior, at)}; the model has not seen "
-                    "such an observation"
+                    "expected a likelihood that is finite in most of the prior, got "
+                    f"infinity or NaN between {_named(prior, low)} and {_named(prior, high)}; the "
+                    "model has not seen such an observation"
                 )
-            surface = np.moveaxis(found.reshape(*(nodes,) * d, -1), -1, 0)
-            for axis in range(1, d + 1):
-                surface = np.moveaxis(np.tensordot(transfer, surface, (1, axis)), 0, axis)
-            posterior = cls(prior, low, high, surface, look * len(asked))
-            inner_low, inner_high = posterior._box()
-            if look == _ROUNDS or ((inner_high - inner_low) > _FILLED * (high - low)).any():
-                return posterior
-            low, high = inner_low, inner_high
-        raise AssertionError("unreachable")
+            inner_low, inner_high = _around(_points(-1 + 0 * low, 1 + 0 * low, unit), found)
+            if look == _LOOKS or (inner_high - inner_low > 2 * _FILLED).all():
+                break
+            half = (high - low) / 2
+            low, high = low + half * (inner_low + 1), low + half * (inner_high + 1)
+        surface = np.moveaxis(found.reshape(*(nodes,) * d, -1), -1, 0)
+        for axis in range(1, d + 1):
+            surface = np.moveaxis(np.tensordot(transfer, surface, (1, axis)), 0, axis)
+        return cls(prior, low, high, surface, look * len(asked))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -201,14 +201,33 @@ class GridPosterior:
     def _mean(self, log_joint: np.ndarray) -> np.ndarray:
         return self._weights(log_joint).reshape(-1) @ self._middles()
 
-    def _box(self) -> tuple[np.ndarray, np.ndarray]:
-        """The smallest box of cells with any weight, and a tenth of its sides around it."""
-        log_posterior = self.log_posterior
-        inside = np.argwhere(log_posterior > log_posterior.max() - _DEPTH)
-        low = self.low + inside.min(axis=0) * self._widths()
-        high = self.low + (inside.max(axis=0) + 1) * self._widths()
-        margin = 0.1 * (high - low)
-        return np.maximum(low - margin, self.low), np.minimum(high + margin, self.high)
+
+def _filled(values: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m k"] | None:
+    """With the lowest finite value for what is not finite; None where that is most of them."""
+    finite = np.all(np.isfinite(values), axis=1)
+    if finite.mean() <= 0.5:
+        return None
+    return np.where(finite[:, None], values, values[finite].min(axis=0))
+
+
+def _around(
+    unit: Float[np.ndarray, "m d"], values: Float[np.ndarray, "m k"]
+) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
+    """The box that holds the posterior, within [-1, 1], from a quadratic fit to the highest."""
+    d, mean = unit.shape[1], values.mean(axis=1)
+    first, second = np.triu_indices(d)
+    terms = np.column_stack([np.ones(len(unit)), unit, unit[:, first] * unit[:, second]])
+    weights = np.sqrt(np.exp((mean - mean.max()) / 10) + 1e-6)
+    fit = np.linalg.lstsq(weights[:, None] * terms, weights * (mean - mean.max()), rcond=None)[0]
+    curvature = np.zeros((d, d))
+    curvature[first, second] = -fit[1 + d :]
+    curvature = curvature + curvature.T
+    if np.linalg.eigvalsh(curvature).min() <= 0:
+        return -np.ones(d), np.ones(d)
+    covariance = np.linalg.inv(curvature)
+    reach = np.maximum(_REACH * np.sqrt(np.diag(covariance)), _SMALLEST)
+    centre = np.clip(covariance @ fit[1 : 1 + d], -1, 1)
+    return np.maximum(centre - reach, -1.0), np.minimum(centre + reach, 1.0)
 
 
 def _points(
