@@ -8,8 +8,16 @@ import h5py
 import numpy as np
 import pytest
 from commands import run
+from flax import nnx
 
-from physgen.galaxies import Catalogue, read_catalogue, write_catalogue
+from physgen.galaxies import (
+    Catalogue,
+    GalaxyEmulator,
+    emulator_settings,
+    read_catalogue,
+    write_catalogue,
+)
+from physgen.nets import PairSettings
 
 
 def refused(capsys, *arguments):
@@ -73,6 +81,23 @@ def test_the_path_of_a_user(capsys, tmp_path):
     assert json.loads(out)["metadata"]["training"]["steps"] == 4
     assert "box_size: 64.0" in run(capsys, "info", emulator)[1]
     assert "none: leave out --resume" in refused(capsys, *train, "--resume")
+
+
+@pytest.mark.parametrize("diffusion", [True, False])
+def test_random_paths_need_a_diffusion(capsys, mocks, tmp_path, diffusion):
+    network = PairSettings(2, width=4, layers=1, heads=2, filters=2)
+    settings = emulator_settings(read_catalogue(mocks), network=network, diffusion=diffusion)
+    GalaxyEmulator(settings, rngs=nnx.Rngs(0)).save(tmp_path / "emulator.h5")
+    command = [
+        "galaxies", "sample", tmp_path / "emulator.h5", "--random-paths", "--evaluations", 2,
+        "--omega-m", 0.3, "--sigma-8", 0.8, "--n", 2, "--out", tmp_path / "made.h5",
+    ]  # fmt: skip
+    if diffusion:
+        assert run(capsys, *command)[0] == 0
+        position = read_catalogue(tmp_path / "made.h5").position
+        assert ((position >= 0) & (position < 100)).all()
+    else:
+        assert "expected Gaussian noise for scores and random paths" in refused(capsys, *command)
 
 
 def test_same_seed_same_file(capsys, tmp_path):
