@@ -21,10 +21,11 @@ from physgen.inference.priors import Prior
 
 MOST = 3  # parameters
 _FINE = (2048, 256, 64)  # cells a side, for one, two and three parameters
-_REACH = 5.0  # standard deviations of the posterior that a box must hold to either side
+_DEPTH = 14.0  # nats below the maximum: what lies deeper has no weight
 _FILLED = 0.7  # of each side: a posterior that fills less is looked at again
-_SMALLEST = 0.05  # of each side, for one look
-_LOOKS = 5
+_LOOKS = 8
+_BEND = 50.0  # nats below the maximum, beyond which the surface that is interpolated flattens
+_FLOOR = 1e4
 
 LogLikelihoods = Callable[[Float[np.ndarray, "m d"]], Float[np.ndarray, "m k"]]
 
@@ -81,21 +82,28 @@ class GridPosterior:
         )
         for look in range(1, _LOOKS + 1):
             asked = _points(low, high, unit)
-            found = _filled(np.asarray(log_likelihoods(asked), np.float64))
-            if found is None:
+            found = np.asarray(log_likelihoods(asked), np.float64)
+            finite = np.all(np.isfinite(found), axis=1)
+            if finite.mean() <= 0.5:
                 raise InputError(
                     "expected a likelihood that is finite in most of the prior, got "
                     f"infinity or NaN between {_named(prior, low)} and {_named(prior, high)}; the "
                     "model has not seen such an observation"
                 )
-            inner_low, inner_high = _around(_points(-1 + 0 * low, 1 + 0 * low, unit), found)
+            found = np.where(finite[:, None], found, -np.inf)
+            mean = found.mean(axis=1)
+            inner_low, inner_high = _around(unit, mean.reshape((nodes,) * d))
             if look == _LOOKS or (inner_high - inner_low > 2 * _FILLED).all():
                 break
             half = (high - low) / 2
             low, high = low + half * (inner_low + 1), low + half * (inner_high + 1)
-        surface = np.moveaxis(found.reshape(*(nodes,) * d, -1), -1, 0)
+        # a surface that is hundreds of nats deep in the corners is bent before it is interpolated
+        top = mean.max()
+        bent = np.arcsinh(np.maximum(found - top, -_FLOOR) / _BEND)
+        surface = np.moveaxis(bent.reshape(*(nodes,) * d, -1), -1, 0)
         for axis in range(1, d + 1):
             surface = np.moveaxis(np.tensordot(transfer, surface, (1, axis)), 0, axis)
+        surface = top + _BEND * np.sinh(surface)
         return cls(prior, low, high, surface, look * len(asked))
 
     @property
@@ -202,32 +210,13 @@ class GridPosterior:
         return self._weights(log_joint).reshape(-1) @ self._middles()
 
 
-def _filled(values: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m k"] | None:
-    """With the lowest finite value for what is not finite; None where that is most of them."""
-    finite = np.all(np.isfinite(values), axis=1)
-    if finite.mean() <= 0.5:
-        return None
-    return np.where(finite[:, None], values, values[finite].min(axis=0))
-
-
 def _around(
-    unit: Float[np.ndarray, "m d"], values: Float[np.ndarray, "m k"]
+    unit: Float[np.ndarray, " n"], values: Float[np.ndarray, "..."]
 ) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
-    """The box that holds the posterior, within [-1, 1], from a quadratic fit to the highest."""
-    d, mean = unit.shape[1], values.mean(axis=1)
-    first, second = np.triu_indices(d)
-    terms = np.column_stack([np.ones(len(unit)), unit, unit[:, first] * unit[:, second]])
-    weights = np.sqrt(np.exp((mean - mean.max()) / 10) + 1e-6)
-    fit = np.linalg.lstsq(weights[:, None] * terms, weights * (mean - mean.max()), rcond=None)[0]
-    curvature = np.zeros((d, d))
-    curvature[first, second] = -fit[1 + d :]
-    curvature = curvature + curvature.T
-    if np.linalg.eigvalsh(curvature).min() <= 0:
-        return -np.ones(d), np.ones(d)
-    covariance = np.linalg.inv(curvature)
-    reach = np.maximum(_REACH * np.sqrt(np.diag(covariance)), _SMALLEST)
-    centre = np.clip(covariance @ fit[1 : 1 + d], -1, 1)
-    return np.maximum(centre - reach, -1.0), np.minimum(centre + reach, 1.0)
+    """The box of the nodes with any weight and of their neighbours, within [-1, 1]."""
+    inside = np.argwhere(values > values.max() - _DEPTH)
+    ends = np.concatenate([[1.0], unit, [-1.0]])  # nodes go down from 1
+    return ends[inside.max(axis=0) + 2], ends[inside.min(axis=0)]
 
 
 def _points(
