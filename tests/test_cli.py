@@ -17,6 +17,7 @@ from physgen.galaxies import (
     read_catalogue,
     write_catalogue,
 )
+from physgen.io import write_json
 from physgen.nets import PairSettings
 
 
@@ -79,7 +80,7 @@ def test_the_path_of_a_user(capsys, tmp_path):
     assert status == 0 and "Omega_m = 0.9 is outside the training range" in err
     status, out, _ = run(capsys, "info", emulator, "--json")
     assert json.loads(out)["metadata"]["training"]["steps"] == 4
-    assert "box_size: 64.0" in run(capsys, "info", emulator)[1]
+    assert "box_size: 64\n" in run(capsys, "info", emulator)[1]
     assert "none: leave out --resume" in refused(capsys, *train, "--resume")
 
 
@@ -134,6 +135,17 @@ def test_stats_of_text_and_of_open_space(capsys, tmp_path):
     status, text, _ = run(capsys, "stats", path)
     assert status == 0 and "open space" in text
     assert "200" in run(capsys, "info", path)[1]
+
+
+def test_long_tables_of_a_file_are_summed_up(capsys, tmp_path):
+    path = tmp_path / "model.h5"
+    settings = {"knots": [[i / 3 for i in range(81)]], "low": [1 / 3, 2.0], "names": ["a", ""]}
+    with h5py.File(path, "w") as file:
+        write_json(file, "settings", settings)
+    text = run(capsys, "info", path)[1]
+    assert "knots: [81 numbers from 0 to 26.6667]\n" in text
+    assert "low: [0.333333, 2]\n" in text and "names: ['a', '']\n" in text
+    assert json.loads(run(capsys, "info", path, "--json")[1])["settings"] == settings
 
 
 def broken(tmp_path, kind):

@@ -14,14 +14,17 @@ from physgen.galaxies import (
     Catalogue,
     Column,
     GalaxyEmulator,
+    TrainingSettings,
     emulator_settings,
     generate,
     read_catalogue,
+    train_emulator,
     write_catalogue,
 )
 from physgen.galaxies.counts import Counts, count_settings, fit_counts
 from physgen.galaxies.features import Features
 from physgen.nets import PairSettings
+from physgen.train import FitSettings, OptimizerSettings, Silent
 
 BOX, POINTS = 50.0, 9
 
@@ -153,6 +156,46 @@ def test_sampled_counts_follow_their_probabilities():
     found = np.bincount(drawn, minlength=settings.most + 1) / len(drawn)
     error = np.sqrt(expected * (1 - expected) / len(drawn)) + 1e-5
     assert np.max(np.abs(found - expected) / error) < 5
+
+
+class Still(nnx.Module):
+    """Galaxies stay where the base puts them, but for one number that is trained."""
+
+    def __init__(self):
+        self.drift = nnx.Param(jnp.zeros(()))
+
+    def __call__(self, time, x, context, mask):
+        return self.drift[...] + 0.0 * x
+
+
+def test_training_learns_how_many_galaxies_there_are():
+    """Poisson counts with a mean of 10 exp(2 theta), beside the galaxies' own network."""
+    rng = np.random.default_rng(0)
+    theta = rng.uniform(0, 0.5, (600, 1)).astype(np.float32)
+    mask = np.arange(60) < rng.poisson(10 * np.exp(2 * theta))
+    catalogue = Catalogue(
+        position=rng.uniform(0, BOX, (600, 60, 3)).astype(np.float32),
+        mask=mask,
+        parameters=theta,
+        parameter_names=("theta",),
+        box_size=BOX,
+    )
+    schedule = FitSettings(batch_size=4, steps=3)
+    training = TrainingSettings(schedule, OptimizerSettings(learning_rate=0.1), held_out=0.0)
+    emulator = train_emulator(
+        jax.random.key(0),
+        catalogue,
+        training,
+        emulator_settings(catalogue, network=None),
+        network=Still(),
+        report=Silent(),
+    ).emulator
+    assert emulator.transport.network.drift[...] != 0
+    for value in (0.1, 0.4):
+        drawn = emulator.sample_counts(jax.random.key(1), jnp.full((2000, 1), value))
+        assert float(jnp.mean(drawn)) == pytest.approx(10 * np.exp(2 * value), rel=0.06)
+    made = generate(jax.random.key(2), emulator, np.full((40, 1), 0.4))
+    assert made.counts.mean() == pytest.approx(10 * np.exp(0.8), rel=0.15)
 
 
 @pytest.mark.slow

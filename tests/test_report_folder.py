@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from physgen import InputError
+from physgen.plots import Curves, curves
 from physgen.validation import Statistic, memorisation_test, validate, write_report
 from physgen.validation.figures import report_figures
 
@@ -52,6 +53,26 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.text.append(data)
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([1.0, 1e-2, 1e-4], "log"),
+        ([1.0, 1e-2, 0.0], "log"),
+        ([1.0, -1e-3, 1e-4], "symlog"),
+        ([3.0, 2.0, 1.0], "linear"),
+        ([np.nan, 0.0, 0.0], "linear"),
+    ],
+)
+def test_values_over_decades_stand_on_a_logarithmic_axis(values, scale):
+    mean, small = np.array(values), np.full(3, 1e-5)
+    panel = Curves("", mean, np.ones(3), small, mean, small, np.zeros(3))
+    figure = curves([panel], label="n", bin_label="m", edges=np.arange(4.0), bin_names=None)
+    assert figure.axes[0].get_yscale() == scale
+    low, high = figure.axes[0].get_ylim()
+    assert high > 1 or scale == "linear"
+    assert scale != "log" or 0 < low < min(value for value in values if value > 0)
 
 
 def test_report_is_one_page_that_needs_nothing_else(tmp_path, report):

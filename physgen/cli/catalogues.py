@@ -7,6 +7,8 @@ from physgen.cli.datasets import add_reading
 from physgen.cli.options import add_json, add_output, add_seed, progress, tell
 from physgen.errors import InputError
 
+_LISTED = 8  # numbers that are written one by one
+
 
 def add_commands(commands, galaxies) -> None:
     """Add the commands to the parsers of `physgen` and `physgen galaxies`."""
@@ -196,4 +198,16 @@ def _lines(facts, indent=""):
             yield f"{indent}{name}:"
             yield from _lines(value, indent + "  ")
         else:
-            yield f"{indent}{name}: {value}"
+            yield f"{indent}{name}: {_short(value)}"
+
+
+def _short(value):
+    """A value for a person to read: numbers to six digits, tables by their length and range."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if not isinstance(value, list):
+        return f"{value}"
+    if len(value) > _LISTED and all(isinstance(item, int | float) for item in value):
+        return f"{len(value)} numbers from {min(value):.6g} to {max(value):.6g}"
+    items = (repr(item) if isinstance(item, str) else _short(item) for item in value)
+    return f"[{', '.join(items)}]"

@@ -15,6 +15,7 @@ from physgen.densities.solvers import Solver
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
 from physgen.galaxies.emulator import GalaxyEmulator
+from physgen.galaxies.padding import sizes
 from physgen.galaxies.portions import boxes_at_once
 
 _MOST = 64  # boxes at once
@@ -60,26 +61,29 @@ def generate(
     _warn_outside(emulator, parameters)
     n = len(parameters)
     if counts is None:
-        drawn = emulator.sample_counts(jax.random.fold_in(key, _COUNTS), jnp.asarray(parameters))
-        sizes = np.asarray(drawn)
-    else:
-        sizes = np.asarray(counts)
-    mask = np.arange(sizes.max()) < sizes[:, None]
+        counts = emulator.sample_counts(jax.random.fold_in(key, _COUNTS), jnp.asarray(parameters))
+    counts = np.asarray(counts)
+    most, width = int(counts.max()), domain.features.width
+    mask = np.arange(most) < counts[:, None]
 
+    # Large boxes with large ones, each portion in one of a few shapes that are compiled once.
+    rows_of = sizes(counts, domain.points)
+    order = np.argsort(-counts, kind="stable")
     devices = jax.device_count()
-    at_once = min(boxes_at_once(mask.shape[1], _MOST), -(-n // devices) * devices)
-    parts = []
+    at_once = min(boxes_at_once(most, _MOST), -(-n // devices) * devices)
+    galaxies = np.zeros((n, most, width), np.float32)
     for start in range(0, n, at_once):
-        rows = np.minimum(np.arange(start, start + at_once), n - 1)  # one shape, compiled once
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
-        boxes = emulator.sample_boxes(
-            keys, jnp.asarray(parameters[rows]), jnp.asarray(mask[rows]), solver
+        boxes = order[np.minimum(np.arange(start, start + at_once), n - 1)]
+        rows = int(rows_of[boxes[0]])
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, boxes)
+        made = emulator.sample_boxes(
+            keys, jnp.asarray(parameters[boxes]), jnp.asarray(mask[boxes, :rows]), solver
         )
-        parts.append(np.asarray(boxes)[: n - start])
+        galaxies[boxes, :rows] = made
         if progress is not None:
             progress(min(start + at_once, n), n)
     return Catalogue(
-        **domain.features.fields(np.concatenate(parts)),
+        **domain.features.fields(galaxies),
         mask=mask,
         parameters=parameters,
         parameter_names=domain.parameter_names,

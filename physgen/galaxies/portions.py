@@ -14,9 +14,10 @@ def boxes_at_once(points: int, most: int) -> int:
 def microbatch(points: int, batch_size: int, most: int | None) -> int | None:
     """Boxes of so many galaxies whose gradients are computed together; None for the whole batch.
 
-    `most`, or the largest divisor of the batch that is small enough where boxes are large.
+    The largest divisor of the batch that is at most `most`, fewer where boxes are large; but one on
+    each device.
     """
-    if most is None or most <= boxes_at_once(points, most):
-        return most
+    if most is None:
+        return None
     small = boxes_at_once(points, most)
     return max(size for size in range(1, small + 1) if batch_size % size == 0)

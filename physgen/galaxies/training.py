@@ -1,6 +1,7 @@
 """Training a galaxy emulator on a catalogue."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from physgen.galaxies.counts import count_settings, fit_counts
 from physgen.galaxies.domain import Domain
 from physgen.galaxies.emulator import EmulatorSettings, GalaxyEmulator, NetworkSettings
 from physgen.galaxies.features import Features
+from physgen.galaxies.padding import alike_together, cut_to_size, packed, sizes
 from physgen.galaxies.portions import microbatch
 from physgen.nets.p3m import P3MSettings
 from physgen.nets.pairs import PairSettings
@@ -32,7 +34,8 @@ class TrainingSettings:
 
     schedule: how long, and in what batches. held_out: the fraction of boxes kept for the
     validation loss. microbatch: boxes whose gradients are computed together, fewer of them where
-    they are large.
+    they are large, one on each device where they are of several sizes (`padding.sizes`); None for
+    the whole batch, at the size of the largest.
     """
 
     schedule: FitSettings = FitSettings(batch_size=16, minutes=30.0, validate_every=500)
@@ -120,13 +123,19 @@ def train_emulator(
         losses = jax.vmap(model.loss)(keys, batch["galaxies"], batch["parameters"], batch["mask"])
         return jnp.mean(losses)
 
+    galaxies, mask = packed(settings.domain.features.events(catalogue), catalogue.mask)
     data = {
-        "galaxies": settings.domain.features.events(catalogue),
+        "galaxies": galaxies,
         "parameters": catalogue.parameters.astype(np.float32),
-        "mask": catalogue.mask,
+        "mask": mask,
     }
-    together = microbatch(data["mask"].shape[1], training.schedule.batch_size, training.microbatch)
-    step = gradient_step(parameters, loss, training.optimizer, microbatch=together)
+    counts, rows = catalogue.counts, mask.shape[1]
+    widths = np.unique(sizes(counts, rows)).tolist() if training.microbatch else [rows]
+    several = len(widths) > 1
+    together = microbatch(rows, training.schedule.batch_size, 1 if several else training.microbatch)
+    cut = cut_to_size(loss, widths)
+    step = gradient_step(parameters, cut, training.optimizer, microbatch=together)
+    arrange = partial(alike_together, counts=counts[train], together=together or 1)
     run = fit(
         key_fit,
         step.step,
@@ -138,6 +147,7 @@ def train_emulator(
         checkpoint=checkpoint,
         resume=resume,
         on_total_steps=step.on_total_steps,
+        arrange=arrange if several else None,
         identity=(settings, training),
         report=report,
     )

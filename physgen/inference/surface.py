@@ -24,8 +24,7 @@ _FINE = (2048, 256, 64)  # cells a side, for one, two and three parameters
 _DEPTH = 14.0  # nats below the maximum: what lies deeper has no weight
 _FILLED = 0.7  # of each side: a posterior that fills less is looked at again
 _LOOKS = 8
-_BEND = 50.0  # nats below the maximum, beyond which the surface that is interpolated flattens
-_FLOOR = 1e4
+_FLOOR = 400.0  # nats below the maximum: corners that lie deeper would bend the surface
 
 LogLikelihoods = Callable[[Float[np.ndarray, "m d"]], Float[np.ndarray, "m k"]]
 
@@ -97,13 +96,10 @@ class GridPosterior:
                 break
             half = (high - low) / 2
             low, high = low + half * (inner_low + 1), low + half * (inner_high + 1)
-        # a surface that is hundreds of nats deep in the corners is bent before it is interpolated
-        top = mean.max()
-        bent = np.arcsinh(np.maximum(found - top, -_FLOOR) / _BEND)
-        surface = np.moveaxis(bent.reshape(*(nodes,) * d, -1), -1, 0)
+        found = np.maximum(found, mean.max() - _FLOOR)
+        surface = np.moveaxis(found.reshape(*(nodes,) * d, -1), -1, 0)
         for axis in range(1, d + 1):
             surface = np.moveaxis(np.tensordot(transfer, surface, (1, axis)), 0, axis)
-        surface = top + _BEND * np.sinh(surface)
         return cls(prior, low, high, surface, look * len(asked))
 
     @property

@@ -14,6 +14,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodF
 from physgen.plots.style import BAND, GENERATED, REAL, SMALL, grid
 
 _LINEAR_RANGE = 10.0  # a ratio of largest to median value above which a scale is logarithmic
+_DECADES = 30.0  # a ratio of largest to least above which values stand on a logarithmic axis
 _LOG_RANGE = 8.0  # a ratio of last to first bin above which bins stand on a logarithmic axis
 
 
@@ -121,8 +122,11 @@ def curves(
             **(GENERATED | joined),
         )
         low.set_xlabel(bin_label)
-    sizes = np.abs(np.concatenate([p.mean_real for p in panels]))
-    if edges is not None and np.nanmax(sizes) > _LINEAR_RANGE * np.nanmedian(sizes):
+    means = np.concatenate([p.mean_real for p in panels])
+    sizes = np.abs(means)
+    if edges is not None and _over_decades(means):
+        _log_scale(axes[0, 0], means)
+    elif edges is not None and np.nanmax(sizes) > _LINEAR_RANGE * np.nanmedian(sizes):
         axes[0, 0].set_yscale("symlog", linthresh=0.01 * np.nanmax(sizes))
     axes[0, 0].set_ylabel(label, fontsize=9)
     axes[1, 0].set_ylabel("difference\n/ scatter", fontsize=9)
@@ -163,9 +167,8 @@ def measured(panels: Sequence[Measured]) -> Figure:
                 ax.fill_between(x, *band, color=BAND, lw=0, label="single-box scatter")
         joined = REAL if panel.edges is not None else REAL | {"linestyle": "none"}
         ax.plot(x, panel.mean, ms=3.5, lw=1.2, label=name, **joined)
-        shown = panel.mean[np.isfinite(panel.mean)]
-        if shown.size and shown.min() > 0 and shown.max() > 30 * shown.min():
-            ax.set_yscale("log")
+        if _over_decades(panel.mean):
+            _log_scale(ax, panel.mean)
         ax.set_xlabel(panel.bin_label)
         ax.set_ylabel(panel.label, fontsize=9)
         ax.legend(fontsize=SMALL, frameon=False)
@@ -226,6 +229,18 @@ def nearest_distances(
     ax.set_ylabel("probability density")
     ax.legend(fontsize=SMALL, frameon=False)
     return figure
+
+
+def _over_decades(values: np.ndarray) -> bool:
+    """Whether values, none of them negative, belong on a logarithmic axis; zeros are off it."""
+    shown = values[np.isfinite(values) & (values != 0)]
+    return bool(shown.size and shown.min() > 0 and shown.max() > _DECADES * shown.min())
+
+
+def _log_scale(ax: Axes, values: np.ndarray) -> None:
+    """A logarithmic axis that ends a little below the least of the positive values."""
+    ax.set_yscale("log")
+    ax.set_ylim(bottom=0.3 * np.min(values[values > 0]))
 
 
 def _place_bins(ax: Axes, edges, bin_names) -> np.ndarray:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Int
 
 from physgen.data import batch_indices, seed_of
 from physgen.devices import memory_of
@@ -15,6 +16,7 @@ from physgen.errors import InputError
 
 Step = Callable[[jax.Array, Any, Any], tuple[Any, Any]]
 Evaluate = Callable[[jax.Array, Any, Any], jax.Array]
+Arrange = Callable[[Int[np.ndarray, "steps batch"]], Int[np.ndarray, "steps batch"]]
 
 VALIDATION_STREAM = 2**32 - 1  # folded into the key; no step count reaches it
 
@@ -46,7 +48,14 @@ class Dispatch:
     """Runs `length` steps a call; compiled at the first call and never again."""
 
     def __init__(
-        self, key: jax.Array, step: Step, data: Any, batch_size: int, length: int, mesh: Mesh
+        self,
+        key: jax.Array,
+        step: Step,
+        data: Any,
+        batch_size: int,
+        length: int,
+        mesh: Mesh,
+        arrange: Arrange | None = None,
     ):
         self._everywhere = NamedSharding(mesh, PartitionSpec())
         self._by_batch = NamedSharding(mesh, PartitionSpec(None, "batch"))
@@ -56,6 +65,7 @@ class Dispatch:
         self._step = step
         self._data, self._items = host_arrays(data, "data")
         self._batch_size = batch_size
+        self._arrange = arrange
         self.length = length
         self._compiled: Any = None
         self.compile_seconds = 0.0
@@ -90,6 +100,8 @@ class Dispatch:
         if not self._items:
             return self._data
         indices = batch_indices(self._seed, first, self.length, self._batch_size, self._items)
+        if self._arrange is not None:
+            indices = self._arrange(indices)
         return jax.device_put(jax.tree.map(lambda a: a[indices], self._data), self._by_batch)
 
     def _scan(self, key: jax.Array, state: Any, steps: jax.Array, batches: Any):

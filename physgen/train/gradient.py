@@ -83,7 +83,8 @@ def gradient_step(
 
     With `microbatch`, gradients are accumulated over parts of the batch of that size, one after
     the other: it bounds memory, and on a CPU a part that fits the cache takes half the time.
-    It must divide the batch, and be a multiple of the devices for all of them to work.
+    It must divide the batch, and be a multiple of the devices for all of them to work. Of p parts
+    the first has items 0, p, 2p, ... of the batch.
 
     loss returns a scalar, or a scalar and a dictionary (or NamedTuple) of scalars to report.
     params is any pytree of floating-point arrays. `step` reports `loss`, `gradient_norm` (before

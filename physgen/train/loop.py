@@ -13,7 +13,7 @@ import numpy as np
 from physgen.errors import InputError
 from physgen.interrupts import interrupt_flag
 from physgen.train.checkpoint import Checkpoint, Record, fingerprint
-from physgen.train.dispatch import Dispatch, Evaluate, Step, Validation, mesh_for
+from physgen.train.dispatch import Arrange, Dispatch, Evaluate, Step, Validation, mesh_for
 from physgen.train.progress import ProgressLine, Report, Status
 from physgen.train.settings import FitResult, FitSettings, NonFiniteError
 
@@ -32,6 +32,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
     on_total_steps: Callable[[Any, int], Any] | None = None,
+    arrange: Arrange | None = None,
     identity: Any = None,
     report: Report | None = None,
 ) -> FitResult:
@@ -45,6 +46,7 @@ def fit(
     checkpoint: an HDF5 file, replaced as training goes on. With `resume` a run continues from it,
         if it is there, and ends with the very numbers of a run that was never stopped.
     on_total_steps: `(state, n) -> state`, told the number of steps as soon as it is known.
+    arrange: the items of each batch, as rows of `data`, in the order in which they are handed over.
     With patience the state returned is the best by validation loss, the initial one included.
     identity: what else shapes the step (dataclasses or JSON values); a resume demands the same.
     report: told of the progress; None prints a line to stderr.
@@ -72,7 +74,8 @@ def fit(
             f"using {mesh.size} of {jax.device_count()} devices: more do not divide a batch of "
             f"{settings.batch_size}"
         )
-    dispatch = Dispatch(key, step, data, settings.batch_size, settings.dispatch_length(), mesh)
+    length = settings.dispatch_length()
+    dispatch = Dispatch(key, step, data, settings.batch_size, length, mesh, arrange)
     validate = None
     if evaluate is not None:
         validate = Validation(key, evaluate, validation_data, settings.batch_size, mesh)
