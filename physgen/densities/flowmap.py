@@ -31,7 +31,7 @@ class FlowMap(Density):
     For data of zero mean and unit variance the map before any training is that of normal data.
 
     Args:
-        transport: from a standard normal on R^d; it is not to be trained any more.
+        transport: from a standard normal on R^d, on straight lines; not to be trained any more.
         evaluations: of the map, for one sample.
         width, depth: of its `ResidualMLP`.
     """

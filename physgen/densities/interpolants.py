@@ -54,7 +54,8 @@ class VariancePreserving:
     """The diffusion of DDPM: b = exp(-B / 2), a = sqrt(1 - b^2), B the integral of the noise rate.
 
     The rate falls linearly from `fastest` at the base to `slowest` at the data (Song et al. 2021,
-    eq. 33). What is left of the data at the base is b(0) = exp(-(slowest + fastest) / 4).
+    eq. 33). What is left of the data at the base is b(0) = exp(-(slowest + fastest) / 4), which a
+    transport leaves out: `log_prob` is the density of its samples.
     """
 
     slowest: float = 0.1
@@ -79,7 +80,7 @@ class VariancePreserving:
 class VarianceExploding:
     """a = 1 - t, b = 1: noise is added to the data, which stay where they are.
 
-    The base must be so wide that the data no longer matter. The one diffusion that a torus has,
+    The base must be so wide that the data no longer matter, since paths start without them. The one diffusion that a torus has,
     with the base `WrappedGaussian`.
     """
 

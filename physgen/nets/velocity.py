@@ -1,4 +1,4 @@
-"""A velocity field for vectors that start from a standard normal."""
+"""A velocity field for vectors that start from a standard normal, on straight lines."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ class ResidualVelocity(nnx.Module):
     For data of zero mean and unit variance the first term is exact where they are normal, and the
     target of the network has unit variance at all times, as in Karras et al. 2022
     (arXiv:2206.00364). Blocks are modulated by time and context, as in Peebles & Xie 2023
-    (arXiv:2212.09748).
+    (arXiv:2212.09748). For other bridges and predictions take another network, as `VelocityMLP`.
     """
 
     def __init__(self, size: int, context_size: int, width: int, depth: int, *, rngs: nnx.Rngs):
