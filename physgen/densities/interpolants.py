@@ -80,8 +80,8 @@ class VariancePreserving:
 class VarianceExploding:
     """a = 1 - t, b = 1: noise is added to the data, which stay where they are.
 
-    The base must be so wide that the data no longer matter, since paths start without them. The one diffusion that a torus has,
-    with the base `WrappedGaussian`.
+    The base must be so wide that the data no longer matter, since paths start without them. The
+    one diffusion that a torus has, with the base `WrappedGaussian`.
     """
 
     ends = (0.0, 1.0)
