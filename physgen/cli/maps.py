@@ -106,14 +106,11 @@ def infer(options: argparse.Namespace) -> None:
     observed, mocks = _alike(observed, mocks, options.features)
     width = int(max(observed.counts.max(), mocks.counts.max()))
     simulations = with_prior(options, _simulations(mocks, width))
-    prior = uniform_prior(
-        simulations.low, simulations.high, simulations.parameter_names, simulations.parameter_units
-    )
-    found = (
-        []
-        if emulator is None
-        else from_likelihood(options, likelihood_key, emulator, observed, prior)
-    )
+    found: list[FromLikelihood] = []
+    if emulator is not None:
+        box = simulations.low, simulations.high
+        prior = uniform_prior(*box, simulations.parameter_names, simulations.parameter_units)
+        found = from_likelihood(options, likelihood_key, emulator, observed, prior)
     embedding = CloudEmbedding(
         box_size=mocks.box_size or np.inf, vectors=0 if mocks.velocity is None else 1
     )
