@@ -7,6 +7,7 @@ again in a smaller one. Interpolated on a fine grid it gives everything else wit
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -115,13 +116,12 @@ class GridPosterior:
     @property
     def log_posterior(self) -> Float[np.ndarray, "..."]:
         """log p(theta | x) in the middle of each cell."""
-        joint = self._log_joint(self.log_likelihood.mean(axis=0))
-        return joint - self._log_integral(joint)
+        return self._joint - self._log_integral(self._joint)
 
     @property
     def log_evidence(self) -> float:
         """log p(x), if likelihood and prior are normalised."""
-        return self._log_integral(self._log_joint(self.log_likelihood.mean(axis=0)))
+        return self._log_integral(self._joint)
 
     @property
     def log_evidence_error(self) -> float:
@@ -131,7 +131,7 @@ class GridPosterior:
 
     def mean(self) -> Float[np.ndarray, " d"]:
         """Of the parameters."""
-        return self._mean(self._log_joint(self.log_likelihood.mean(axis=0)))
+        return self._mean(self._joint)
 
     def covariance(self) -> Float[np.ndarray, "d d"]:
         """Of the parameters."""
@@ -169,6 +169,10 @@ class GridPosterior:
         chosen = np.searchsorted(np.cumsum(weights.reshape(-1)), rng.random(n), side="right")
         index = np.unravel_index(np.minimum(chosen, weights.size - 1), weights.shape)
         return self.low + (np.stack(index, -1) + rng.random((n, len(index)))) * self._widths()
+
+    @cached_property
+    def _joint(self) -> np.ndarray:
+        return self._log_joint(self.log_likelihood.mean(axis=0))
 
     @property
     def _side(self) -> int:
