@@ -1,4 +1,4 @@
-"""What jax's devices hold, and mapping a function over many items on all of them."""
+"""What jax's devices hold, and work on many rows shared out over all of them."""
 
 import os
 from collections.abc import Callable
@@ -9,25 +9,35 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 
+def over_devices(function: Callable[..., Any], *rows: Any) -> Any:
+    """function(*rows), rows independent of each other, a part of them on each device.
+
+    Rows are pytrees of arrays with one leading axis, and so is what the function makes of any
+    number of them. As many devices take part as divide the number of rows. Works under `jit`.
+    """
+    n = jax.tree.leaves(rows)[0].shape[0]
+    devices = jax.devices()
+    count = max(d for d in range(1, len(devices) + 1) if n % d == 0)
+    if count == 1:
+        return function(*rows)
+    mesh = Mesh(np.array(devices[:count]), ("rows",))
+    split = PartitionSpec("rows")
+    shared = jax.shard_map(function, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)
+    return shared(*rows)
+
+
 def map_over_devices(function: Callable[..., Any], *items: Any) -> Any:
-    """`function` of each item, the items shared out over as many devices as divide their number.
+    """`function` of each item, the items shared out over the devices.
 
     Items are pytrees of arrays with one leading axis. On a CPU a device takes them one by one,
     which keeps the intermediate arrays in its cache; elsewhere 64 at a time. Works under `jit`.
     """
-    n = jax.tree.leaves(items)[0].shape[0]
-    devices = jax.devices()
-    count = max(d for d in range(1, len(devices) + 1) if n % d == 0)
-    at_once = None if devices[0].platform == "cpu" else 64
+    at_once = None if jax.devices()[0].platform == "cpu" else 64
 
-    def local(*shard):
-        return jax.lax.map(lambda item: function(*item), shard, batch_size=at_once)
+    def local(*items):
+        return jax.lax.map(lambda item: function(*item), items, batch_size=at_once)
 
-    if count == 1:
-        return local(*items)
-    mesh = Mesh(np.array(devices[:count]), ("items",))
-    split = PartitionSpec("items")
-    return jax.shard_map(local, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)(*items)
+    return over_devices(local, *items)
 
 
 def memory_of(device: Any) -> int | None:

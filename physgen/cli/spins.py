@@ -15,7 +15,7 @@ from physgen.cli.hamiltonians import (
     optimiser_of,
     reference_of,
 )
-from physgen.cli.options import add_json, add_output, add_seed, tell
+from physgen.cli.options import add_json, add_output, add_seed, tell, use_cores
 from physgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def ground_state(options: argparse.Namespace) -> int:
     for name in ("steps", "samples", "energy_samples"):
         if getattr(options, name) < 2:
             raise InputError(f"expected --{name.replace('_', '-')} of at least 2")
+    use_cores(at_most=8)
     hamiltonian, ansatz, sizes = hamiltonian_of(options), ansatz_of(options), _sizes(options)
     built = ansatz.build(hamiltonian.geometry, rngs=nnx.Rngs(0))
     require_symmetries(built, hamiltonian.operator)
@@ -260,6 +261,7 @@ def observe(options: argparse.Namespace) -> None:
     from physgen.spins.files import WavefunctionSettings, load_wavefunction
 
     require_writable(options.out, options.force)
+    use_cores(at_most=8)
     path = options.wavefunction
     path = path / "wavefunction.h5" if path.is_dir() else path
     wavefunction = load_wavefunction(path)

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Inexact, Key, PRNGKeyArray
 
+from physgen.devices import over_devices
 from physgen.spins.hamiltonians import Hamiltonian
 from physgen.spins.local import local_values
 from physgen.spins.operators import PauliSum
@@ -82,10 +83,10 @@ def over_samples(
 ) -> Inexact[np.ndarray, "samples ..."]:
     """of(wavefunction, keys), a row for each key, in double precision.
 
-    It runs on portions of keys that are all of one size, and stays the same function in each.
+    It runs on portions of keys that are all of one size, each shared out over the devices.
     """
     size = min(AT_ONCE, samples)
-    run = jax.jit(of)
+    run = jax.jit(lambda wavefunction, keys: over_devices(partial(of, wavefunction), keys))
     keys = jax.random.split(key, (-(-samples // size), size))
     found = [np.asarray(run(wavefunction, k)) for k in keys]
     return np.concatenate(found).astype(np.result_type(found[0].dtype, np.float64))

@@ -14,6 +14,7 @@ from flax import nnx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from physgen.devices import over_devices
 from physgen.errors import InputError
 from physgen.spins.ansatz import Ansatz
 from physgen.spins.estimates import Energy, energy, v_score
@@ -181,8 +182,12 @@ def sampled_problem(
 ) -> tuple[Problem, dict[str, Array]]:
     """Samples of the wavefunction `at` the parameters, and what their local energies ask for."""
     wavefunction = at(parameters)
-    configurations = wavefunction.at_keys(jax.random.split(key, samples))
-    energies, parts = local_values(wavefunction, operator, configurations)
+
+    def sampled(keys):
+        configurations = wavefunction.at_keys(keys)
+        return configurations, *local_values(wavefunction, operator, configurations)
+
+    configurations, energies, parts = over_devices(sampled, jax.random.split(key, samples))
     mean = energies.real.mean()
     variance = jnp.mean(jnp.abs(energies - energies.mean()) ** 2)
     free = energies.real + temperature * 2 * parts[:, 0]
@@ -196,18 +201,19 @@ def sampled_problem(
 
     def gradient() -> Float[Array, " p"]:
         def surrogate(parameters):
-            rows = jax.vmap(partial(parts_at, parameters))(configurations)
+            rows = over_devices(jax.vmap(partial(parts_at, parameters)), configurations)
             return 2 * jnp.sum(costs * rows) / samples
 
         return jax.grad(surrogate)(parameters)
 
     def jacobian() -> Float[Array, "b c p"]:
         at_once = max(JACOBIAN_BYTES // (4 * costs.shape[1] * parameters.size), 1)
-        return jax.lax.map(
-            lambda configuration: jax.jacrev(parts_at)(parameters, configuration),
-            configurations,
-            batch_size=min(at_once, samples),
-        )
+        row = partial(jax.jacrev(parts_at), parameters)
+
+        def rows(configurations):
+            return jax.lax.map(row, configurations, batch_size=min(at_once, len(configurations)))
+
+        return over_devices(rows, configurations)
 
     n = operator.n
     info = {

@@ -1,6 +1,6 @@
 """Pair counts and their kin beside Corrfunc, scipy and halotools, in turn in one process.
 
-python benchmarks/statistics.py [counts] [large] [velocities] [mocks] [neighbours]
+python benchmarks/counting.py [counts] [large] [velocities] [mocks] [neighbours]
 
 Corrfunc and halotools come with the extra `bench`; what is not installed is left out. Seconds are
 processor seconds of one process (other work may run beside it) for uniform points in L = 1000, 20
