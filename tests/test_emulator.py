@@ -163,6 +163,24 @@ def test_bad_parameters(emulator, parameters, message):
         generate(jax.random.key(0), emulator, parameters)
 
 
+def test_more_galaxies_than_any_box_of_the_training_warn(emulator):
+    with pytest.warns(OutsideTrainingRange, match=f"more than the {POINTS} of the training"):
+        generate(jax.random.key(0), emulator, [[0.3]], counts=[2 * POINTS], solver=FixedSteps(2))
+
+
+@pytest.mark.parametrize("counts", [[3, 4], [-1], [2.5], [0]])
+def test_bad_counts(emulator, counts):
+    with pytest.raises(InputError, match="one number of galaxies for each box"):
+        generate(jax.random.key(0), emulator, [[0.3]], counts=counts)
+
+
+def test_galaxies_that_are_not_finite_are_refused(emulator):
+    broken = nnx.clone(emulator)
+    broken.parameter_scale[...] = jnp.zeros(1)
+    with pytest.raises(InputError, match="expected finite galaxies"):
+        generate(jax.random.key(0), broken, [[0.3]], solver=FixedSteps(2))
+
+
 def test_boxes_of_one_galaxy_cannot_be_learned():
     lonely = Catalogue(position=np.ones((3, 1, 3), np.float32), box_size=BOX)
     with pytest.raises(InputError, match="at least 2 galaxies"):

@@ -86,6 +86,18 @@ def test_log_prob_is_that_of_the_target():
     np.testing.assert_allclose(exact(Adaptive(1e-6, 1e-6)).log_prob(x), expected, atol=2e-4)
 
 
+@pytest.mark.parametrize("what", ["sample", "log_prob", "log_prob_estimate"])
+def test_a_tolerance_that_is_not_met(what):
+    density, x = exact(Adaptive(1e-6, 1e-6, max_steps=2)), jnp.zeros((2, 3))
+    calls = {
+        "sample": lambda: density.sample(jax.random.key(0), 2),
+        "log_prob": lambda: density.log_prob(x),
+        "log_prob_estimate": lambda: density.log_prob_estimate(jax.random.key(0), x),
+    }
+    with pytest.raises(InputError, match="in 2 steps, got NaN for .*loosen the tolerance"):
+        calls[what]()
+
+
 def test_the_exact_velocity_minimises_the_loss():
     """The gradient of the loss by a shift of the velocity vanishes at the closed form."""
     density = exact(FixedSteps())

@@ -12,6 +12,7 @@ import diffrax
 import jax
 import jax.numpy as jnp
 import lineax
+from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray
 
 from physgen.errors import InputError
@@ -72,7 +73,10 @@ class FixedSteps:
 
 @dataclass(frozen=True)
 class Adaptive:
-    """Tsit5 (Tsitouras 2011) with steps chosen to a tolerance, in the units of the events."""
+    """Tsit5 (Tsitouras 2011) with steps chosen to a tolerance, in the units of the events.
+
+    Paths that `max_steps` do not bring to their end are NaN, see `require_solved`.
+    """
 
     rtol: float = 1e-4
     atol: float = 1e-5
@@ -84,11 +88,7 @@ class Adaptive:
         return replace(self, rtol=10 * self.rtol, atol=10 * self.atol)
 
     def solve(self, field: VectorField, y0: Any, args: Any, *, reverse: bool = False) -> Any:
-        """y at the other end of u in [0, 1], for dy/du = field(u, y, args).
-
-        Raises:
-            RuntimeError: from diffrax, if `max_steps` do not reach the tolerance.
-        """
+        """y at the other end of u in [0, 1], for dy/du = field(u, y, args)."""
         controller = diffrax.PIDController(rtol=self.rtol, atol=self.atol)
         term = diffrax.ODETerm(field)
         return _integrate(term, y0, args, diffrax.Tsit5(), controller, self.max_steps, reverse)
@@ -200,9 +200,28 @@ def _integrate(
         stepsize_controller=controller,
         max_steps=max_steps,
         adjoint=adjoint,
+        throw=False,
     )
-    return jax.tree.map(lambda leaf: leaf[-1], solution.ys)
+    solved = solution.result == diffrax.RESULTS.successful
+    return jax.tree.map(lambda leaf: jnp.where(solved, leaf[-1], jnp.nan), solution.ys)
 
 
 OrdinarySolver = FixedSteps | Adaptive
 Solver = OrdinarySolver | StochasticSteps | AncestralSteps
+
+
+def require_solved(values: Array, solver: Solver) -> Array:
+    """The values, which came from paths by the solver; unchecked while jax traces.
+
+    Raises:
+        InputError: if an adaptive solver did not reach the end of a path within its tolerance.
+    """
+    if isinstance(solver, Adaptive) and not isinstance(values, Tracer):
+        failed = int(jnp.sum(jnp.isnan(values)))
+        if failed:
+            raise InputError(
+                f"expected paths that rtol {solver.rtol:g} and atol {solver.atol:g} describe in "
+                f"{solver.max_steps} steps, got NaN for {failed} of {values.size} numbers; loosen "
+                "the tolerance, raise max_steps or take FixedSteps"
+            )
+    return values

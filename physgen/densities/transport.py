@@ -37,6 +37,7 @@ from physgen.densities.solvers import (
     OrdinarySolver,
     Solver,
     StochasticSteps,
+    require_solved,
 )
 from physgen.densities.trace import Exact, Hutchinson, Trace
 from physgen.density import Density, Shape, leading_shape, map_leading
@@ -221,6 +222,14 @@ class Transport(Density):
             return self._descend(jax.random.fold_in(key, 2), x0, context, mask, solver)
         return self.transport(x0, context, mask, solver=solver)
 
+    def sample(self, key: PRNGKeyArray, n: int, context: ArrayLike | None = None) -> Array:
+        """See `Density.sample` and `require_solved`."""
+        return require_solved(super().sample(key, n, context), self.solver)
+
+    def log_prob(self, x: ArrayLike, context: ArrayLike | None = None) -> Float[Array, "..."]:
+        """See `Density.log_prob` and `require_solved`."""
+        return require_solved(super().log_prob(x, context), self.solver)
+
     def log_prob_estimate(
         self,
         key: PRNGKeyArray,
@@ -245,7 +254,8 @@ class Transport(Density):
         leads = (lead,) if contexts is None else (lead, context_lead)
         solver = solver or self.solver
         fine, coarse = (
-            _all_draws(self, key, given, leads, trace, each) for each in (solver, solver.coarser)
+            require_solved(_all_draws(self, key, given, leads, trace, each), each)
+            for each in (solver, solver.coarser)
         )
         return LikelihoodEstimate(fine, jnp.mean(coarse, axis=-1))
 

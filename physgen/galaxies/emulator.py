@@ -16,7 +16,13 @@ from physgen.densities.base import Gaussian, Uniform, WrappedGaussian
 from physgen.densities.coupling import Independent, OptimalTransport
 from physgen.densities.interpolants import Linear, VarianceExploding
 from physgen.densities.likelihood import LikelihoodEstimate
-from physgen.densities.solvers import Clock, FixedSteps, OrdinarySolver, Solver
+from physgen.densities.solvers import (
+    Clock,
+    FixedSteps,
+    OrdinarySolver,
+    Solver,
+    require_solved,
+)
 from physgen.densities.trace import Exact, Hutchinson, Trace
 from physgen.densities.transport import Transport, VelocityField
 from physgen.density import Density, map_leading
@@ -235,7 +241,8 @@ class GalaxyEmulator(Density):
         solver: Solver | None = None,
     ) -> Float[Array, "n N d"]:
         """One cloud for each key, each row of parameters and of the mask; see `sample`."""
-        return _sample_all(self, keys, parameters, mask, solver)
+        galaxies = _sample_all(self, keys, parameters, mask, solver)
+        return require_solved(galaxies, solver or self.transport.solver)
 
     def sample_counts(self, key: PRNGKeyArray, parameters: Float[Array, "n p"]) -> Int[Array, " n"]:
         """The number of galaxies of each box, from `counts`; `domain.points` without it."""
@@ -343,7 +350,10 @@ class GalaxyEmulator(Density):
             _all_contributions(self, key, x, mask, contexts, trace, each)
             for each in (fine, fine.coarser)
         )
-        estimate = LikelihoodEstimate(parts.ordered(), jnp.mean(coarse.ordered(), axis=-1))
+        estimate = LikelihoodEstimate(
+            require_solved(parts.ordered(), fine),
+            require_solved(jnp.mean(coarse.ordered(), axis=-1), fine.coarser),
+        )
         return estimate, parts.counts + parts.arrangements
 
     def _sample(self, key, context, mask=None, solver=None):

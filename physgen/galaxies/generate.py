@@ -23,7 +23,7 @@ _COUNTS = 2**31  # folded into the key of the counts; no box has this index
 
 
 class OutsideTrainingRange(UserWarning):
-    """Parameters at which an emulator extrapolates."""
+    """Parameters, or numbers of galaxies, at which an emulator extrapolates."""
 
 
 def generate(
@@ -38,7 +38,7 @@ def generate(
     """One box of galaxies for each row of `parameters` (n, p), columns as in the emulator's domain.
 
     Box i depends on `key`, i and row i alone. Warns (`OutsideTrainingRange`) where parameters lie
-    outside the range of the training set.
+    outside the range of the training set, or a box holds more galaxies than any there.
 
     Args:
         counts: galaxies in each box, shape (n,); drawn from the emulator's density of them if not
@@ -47,7 +47,8 @@ def generate(
         progress: called as progress(done, total).
 
     Raises:
-        InputError: for parameters of another shape or that are not finite.
+        InputError: for parameters or counts of another shape, not finite or negative; for boxes so
+            unlike the training that galaxies are not finite.
     """
     domain = emulator.domain
     parameters = np.asarray(parameters, np.float32)
@@ -62,6 +63,8 @@ def generate(
     n = len(parameters)
     if counts is None:
         counts = emulator.sample_counts(jax.random.fold_in(key, _COUNTS), jnp.asarray(parameters))
+    else:
+        _require_counts(np.asarray(counts), n, domain.points)
     counts = np.asarray(counts)
     most, width = int(counts.max()), domain.features.width
     mask = np.arange(most) < counts[:, None]
@@ -79,7 +82,7 @@ def generate(
         made = emulator.sample_boxes(
             keys, jnp.asarray(parameters[boxes]), jnp.asarray(mask[boxes, :rows]), solver
         )
-        galaxies[boxes, :rows] = made
+        galaxies[boxes, :rows] = _finite(made, counts[boxes])
         if progress is not None:
             progress(min(start + at_once, n), n)
     return Catalogue(
@@ -92,6 +95,33 @@ def generate(
         modelled=domain.features.modelled,
         position_unit=domain.position_unit,
     )
+
+
+def _require_counts(counts: np.ndarray, n: int, known: int) -> None:
+    whole = np.issubdtype(counts.dtype, np.integer)
+    if counts.shape != (n,) or not whole or (counts < 0).any() or not counts.any():
+        raise InputError(
+            f"expected counts of shape ({n},), integers of zero or more and not all zero, got "
+            f"{counts.dtype} of shape {counts.shape}; give one number of galaxies for each box"
+        )
+    if (counts > known).any():
+        warnings.warn(
+            f"{counts.max()} galaxies in a box are more than the {known} of the training: the "
+            "emulator extrapolates there",
+            OutsideTrainingRange,
+            stacklevel=3,
+        )
+
+
+def _finite(galaxies: ArrayLike, counts: np.ndarray) -> np.ndarray:
+    galaxies = np.asarray(galaxies)
+    bad = ~np.isfinite(galaxies).all(axis=(1, 2))
+    if bad.any():
+        raise InputError(
+            f"expected finite galaxies, got NaN in a box of {counts[bad][0]}; ask for parameters "
+            "and numbers of galaxies that are nearer to those of the training"
+        )
+    return galaxies
 
 
 def _warn_outside(emulator: GalaxyEmulator, parameters: np.ndarray) -> None:

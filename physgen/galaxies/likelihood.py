@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from physgen.densities.solvers import OrdinarySolver
+from physgen.densities.solvers import OrdinarySolver, require_solved
 from physgen.densities.trace import Hutchinson, Trace
 from physgen.devices import map_over_devices
 from physgen.errors import InputError
@@ -41,7 +41,9 @@ def log_likelihoods(
     """
     width = _STEP * -(-int(mask.sum()) // _STEP)
     arrays = galaxies[:width], mask[:width], parameters.astype(galaxies.dtype)
-    return _at_all(emulator, key, *map(jnp.asarray, arrays), trace, solver)
+    parts = _at_all(emulator, key, *map(jnp.asarray, arrays), trace, solver)
+    require_solved(parts.ordered(), solver or emulator.transport.solver)
+    return parts
 
 
 class MapLikelihood(nnx.Module):
