@@ -23,6 +23,7 @@ import jax
 import matplotlib.pyplot as plt
 import numpy as np
 from rows import append, has_row
+from scipy.stats import chi2
 
 from physgen.cli.maps import clouds_of
 from physgen.densities import FixedSteps, Hutchinson
@@ -42,12 +43,15 @@ def main() -> None:
     parser.add_argument("held_out", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--posterior", type=Path)
+    parser.add_argument("--first", type=int, default=0, help="held-out map")
     parser.add_argument("--n", type=int, default=200)
+    parser.add_argument("--power", type=float, default=1.0, help="of the likelihood")
     parser.add_argument("--probes", type=int, default=8)
     parser.add_argument("--evaluations", type=int, default=16)
     options = parser.parse_args()
     emulator = GalaxyEmulator.load(options.emulator)
-    held_out = read_catalogue(options.held_out).select(slice(0, options.n))
+    wanted = slice(options.first, options.first + options.n)
+    held_out = read_catalogue(options.held_out).select(wanted)
     held_out = held_out.with_features(emulator.domain.features.modelled)
     if options.what == "maps":
         ask_maps(options, emulator, held_out)
@@ -70,17 +74,20 @@ def ask_maps(options, emulator: GalaxyEmulator, held_out: Catalogue) -> None:
         )
         learned = np.asarray(draws)
     for i, (cloud, mask) in enumerate(zip(*clouds(emulator, held_out), strict=True)):
-        if has_row(options.out, map=i):
+        number = options.first + i
+        if has_row(options.out, map=number):
             continue
-        key, started = jax.random.fold_in(jax.random.key(0), i), time.perf_counter()
+        key, started = jax.random.fold_in(jax.random.key(0), number), time.perf_counter()
 
         def estimates(theta, key=key, cloud=cloud, mask=mask):
             parts = log_likelihoods(key, emulator, cloud, mask, theta, **settings)
             return np.asarray(parts.of_the_set())
 
-        grid = GridPosterior.of(estimates, prior)
-        row = {"map": i, "galaxies": int(mask.sum()), "seconds": time.perf_counter() - started}
-        row |= {"evaluations": grid.evaluations}
+        grid = GridPosterior.of(estimates, prior, power=options.power)
+        off = grid.mean() - held_out.parameters[i]
+        row = {"map": number, "galaxies": int(mask.sum()), "seconds": time.perf_counter() - started}
+        row |= {"evaluations": grid.evaluations, "power": options.power}
+        row |= {"distance": float(off @ np.linalg.solve(grid.covariance(), off))}
         low, high = grid.interval()
         columns = {
             "truth": held_out.parameters[i],
@@ -129,6 +136,8 @@ def tell(table: Path, emulator: GalaxyEmulator) -> None:
                 f"; learned {theirs}, ratio {float(ours) / float(theirs):.3f} +- {ratios.std():.3f}"
             )
         print(line)
+    fitting = column("power").mean() * chi2.median(len(emulator.domain.parameter_names))
+    print(f"the power that fits them best: {fitting / np.median(column('distance')):.2f}")
     seconds = column("seconds")
     print(f"seconds a map: {np.median(seconds):.1f}, {seconds.min():.1f} to {seconds.max():.1f}")
 

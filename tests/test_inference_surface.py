@@ -7,6 +7,7 @@ from scipy import stats
 
 from physgen import InputError
 from physgen.inference.consistency import consistency
+from physgen.inference.power import coverage
 from physgen.inference.priors import normal_prior, uniform_prior
 from physgen.inference.results import PosteriorSamples
 from physgen.inference.surface import GridPosterior
@@ -46,6 +47,41 @@ def test_moments_and_evidence_are_those_of_the_normal(d):
     np.testing.assert_array_equal(posterior.numerical_error(), np.zeros(d))
 
 
+def test_a_power_of_the_likelihood():
+    mean, covariance = CASES[2]
+    prior = uniform_prior([-3.0] * 2, [3.0] * 2)
+    posterior = GridPosterior.of(normal(mean, covariance), prior, power=0.25)
+    np.testing.assert_allclose(posterior.mean(), mean, atol=2e-3)
+    np.testing.assert_allclose(posterior.covariance(), 4 * np.array(covariance), atol=4e-3)
+    with pytest.raises(InputError, match="power above zero"):
+        GridPosterior.of(normal(mean, covariance), prior, power=0.0)
+
+
+def test_truths_in_posteriors_that_are_sure_of_themselves():
+    """Against closed forms: truths scatter twice as far as the posteriors claim."""
+    mean, covariance = CASES[2]
+    n = 20
+    means = np.random.default_rng(0).multivariate_normal(mean, 4 * np.array(covariance), n)
+    prior = uniform_prior([-3.0] * 2, [3.0] * 2)
+    found = [GridPosterior.of(normal(m, covariance, k=1), prior) for m in means]
+    claimed = coverage(found, np.tile(mean, (n, 1)))
+    off = means - mean
+    distances = np.einsum("ni,ij,nj->n", off, np.linalg.inv(covariance), off)
+    np.testing.assert_allclose(claimed.distances, distances, rtol=0.02)
+    assert claimed.power == pytest.approx(2 * np.log(2) / np.median(distances), rel=0.02)
+    near = np.abs(off) <= stats.norm.ppf(0.84) * np.sqrt(np.diag(covariance))
+    np.testing.assert_array_equal(claimed.inside, near.mean(axis=0))
+    assert f"of {n} observations" in claimed.finding()
+
+
+def test_coverage_needs_enough_truths():
+    posterior = GridPosterior.of(normal(*CASES[1]), uniform_prior([-2.0], [2.0]))
+    with pytest.raises(InputError, match="at least 20"):
+        coverage([posterior] * 3, np.zeros((3, 1)))
+    with pytest.raises(InputError, match=r"shape \(20, 1\)"):
+        coverage([posterior] * 20, np.zeros(20))
+
+
 def test_a_narrow_posterior_is_looked_at_again():
     prior = uniform_prior([-50.0], [50.0])
     posterior = GridPosterior.of(normal([3.0], [[0.01]]), prior)
@@ -53,6 +89,15 @@ def test_a_narrow_posterior_is_looked_at_again():
     assert posterior.mean()[0] == pytest.approx(3.0, abs=1e-3)
     assert posterior.covariance()[0, 0] == pytest.approx(0.01, rel=0.01)
     assert posterior.log_evidence == pytest.approx(-np.log(100), abs=1e-2)
+
+
+@pytest.mark.parametrize("mean", [(0.06, -0.01), (0.5, -0.25), (2.0, 0.95)])
+def test_a_narrow_posterior_between_nodes_is_looked_at_again(mean):
+    """Two nodes of each side have weight, and the corners lie thousands of nats deeper."""
+    _, covariance = CASES[2]
+    posterior = GridPosterior.of(normal(mean, covariance), uniform_prior([-9.0] * 2, [9.0] * 2))
+    np.testing.assert_allclose(posterior.mean(), mean, atol=2e-3)
+    np.testing.assert_allclose(posterior.covariance(), covariance, atol=1e-3)
 
 
 def test_corners_where_the_likelihood_breaks_down_do_not_matter():

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from physgen.galaxies.catalogue import Catalogue
     from physgen.galaxies.emulator import GalaxyEmulator
     from physgen.inference.consistency import Consistency
+    from physgen.inference.power import Coverage
     from physgen.inference.priors import Prior
     from physgen.inference.results import PosteriorSamples
     from physgen.inference.surface import GridPosterior
@@ -43,6 +44,13 @@ def add_likelihood(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--evaluations", type=int, default=16, help="of the network for each (default 16)"
+    )
+    parser.add_argument(
+        "--power",
+        type=float,
+        default=1.0,
+        help="that likelihoods are raised to (default 1); several boxes with known parameters say "
+        "which power makes posteriors hold the truth as often as they claim",
     )
 
 
@@ -81,7 +89,7 @@ def from_likelihood(
             parts = log_likelihoods(key, emulator, cloud, mask, theta, trace=trace, solver=solver)
             return np.asarray(parts.of_the_set())
 
-        grid = GridPosterior.of(estimates, prior)
+        grid = GridPosterior.of(estimates, prior, power=options.power)
         rows = grid.sample(sample_key, options.samples)
         drawn = PosteriorSamples.from_arrays(
             rows,
@@ -94,8 +102,8 @@ def from_likelihood(
                 "observed": str(options.observed),
                 "box": i + 1,
                 "emulator": str(options.emulator),
-                "log_evidence": grid.log_evidence,
-                "log_evidence_error": grid.log_evidence_error,
+                "power": grid.power,
+                **_evidence(grid),
             },
         )
         found.append(FromLikelihood(grid, drawn, time.monotonic() - started))
@@ -108,8 +116,8 @@ def facts(each: FromLikelihood, agreement: "Consistency | None") -> dict[str, An
     known = {
         **each.drawn.statistics(),
         "numerical_error": each.grid.numerical_error(),
-        "log_evidence": each.grid.log_evidence,
-        "log_evidence_error": each.grid.log_evidence_error,
+        "power": each.grid.power,
+        **_evidence(each.grid),
         "evaluations": each.grid.evaluations,
         "seconds": each.seconds,
     }
@@ -130,11 +138,51 @@ def words(each: FromLikelihood, agreement: "Consistency | None") -> str:
         f"{name} {error:.2g}"
         for name, error in zip(each.grid.names, each.grid.numerical_error(), strict=True)
     )
-    lines = [
-        "from the likelihood",
-        each.drawn.summary(),
+    power = each.grid.power
+    line = (
         f"{each.grid.evaluations} likelihoods in {each.seconds:.0f} s; error of the means from "
-        f"their estimates: {errors}; log evidence {each.grid.log_evidence:.1f} "
-        f"+- {each.grid.log_evidence_error:.1f}",
+        f"their estimates: {errors}"
+    )
+    if power == 1:
+        line += f"; log evidence {each.grid.log_evidence:.1f} +- {each.grid.log_evidence_error:.1f}"
+    lines = [
+        "from the likelihood" if power == 1 else f"from the likelihood to the power {power:g}",
+        each.drawn.summary(),
+        line,
     ]
     return "\n".join(lines + ([] if agreement is None else [agreement.finding()]))
+
+
+def covered(found: list[FromLikelihood], observed: "Catalogue") -> "Coverage | None":
+    """How often the posteriors hold the truth, if it is known of enough boxes."""
+    from physgen.inference.power import FEWEST, coverage
+
+    grids = [each.grid for each in found]
+    if len(grids) < FEWEST or observed.parameter_names != grids[0].names:
+        return None
+    return coverage(grids, observed.parameters)
+
+
+def coverage_facts(found: list[FromLikelihood], observed: "Catalogue") -> dict[str, Any]:
+    """What --json says of it."""
+    known = covered(found, observed)
+    if known is None:
+        return {}
+    inside = dict(zip(known.names, known.inside, strict=True))
+    return {"coverage_68": inside, "calibrated_power": found[0].grid.power * known.power}
+
+
+def coverage_words(found: list[FromLikelihood], observed: "Catalogue") -> list[str]:
+    """The same in a line, if there is one."""
+    known = covered(found, observed)
+    if known is None:
+        return []
+    power = found[0].grid.power * known.power
+    return [f"{known.finding()}; --power {power:.2g} fits them best"]
+
+
+def _evidence(grid: "GridPosterior") -> dict[str, float]:
+    """Of the likelihood, not of a power of it."""
+    if grid.power != 1:
+        return {}
+    return {"log_evidence": grid.log_evidence, "log_evidence_error": grid.log_evidence_error}

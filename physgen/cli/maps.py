@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from physgen.cli.likelihoods import (
     FromLikelihood,
     add_likelihood,
+    coverage_facts,
+    coverage_words,
     facts,
     from_likelihood,
     likelihood_path,
@@ -133,6 +135,7 @@ def infer(options: argparse.Namespace) -> None:
         "units": dict(zip(posterior.names, posterior.units, strict=True)),
         "boxes": [each.statistics() for each in drawn],
         "likelihood": [facts(*pair) for pair in zip(found, agreements, strict=True)],
+        **coverage_facts(found, observed),
     }
     tables = [each.summary() for each in drawn[:SHOWN]]
     if found:
@@ -145,6 +148,7 @@ def infer(options: argparse.Namespace) -> None:
         "\n".join(
             [
                 *_headed(boxes, tables),
+                *coverage_words(found, observed),
                 f"{words_of(options, posterior)}, {paths[0]}{more}, {figure}",
             ]
         ),
@@ -166,8 +170,19 @@ def _infer_from_likelihood(
     figure = options.out.with_suffix(".png")
     tell(
         options,
-        {"samples": paths, "figure": figure, "boxes": [facts(each, None) for each in found]},
-        "\n".join([*_headed(boxes, tables), f"{paths[0]}{more}, {figure}"]),
+        {
+            "samples": paths,
+            "figure": figure,
+            "boxes": [facts(each, None) for each in found],
+            **coverage_facts(found, observed),
+        },
+        "\n".join(
+            [
+                *_headed(boxes, tables),
+                *coverage_words(found, observed),
+                f"{paths[0]}{more}, {figure}",
+            ]
+        ),
     )
 
 

@@ -23,7 +23,7 @@ from physgen.inference.priors import Prior
 MOST = 3  # parameters
 _FINE = (2048, 256, 64)  # cells a side, for one, two and three parameters
 _DEPTH = 14.0  # nats below the maximum: what lies deeper has no weight
-_FILLED = 0.7  # of each side: a posterior that fills less is looked at again
+_FILLED = 0.75  # of each side: less is looked at again; two nodes and their neighbours are 0.71
 _LOOKS = 8
 _FLOOR = 400.0  # nats below the maximum: corners that lie deeper would bend the surface
 
@@ -41,6 +41,7 @@ class GridPosterior:
         log_likelihood: k estimates at the middle of each cell, shape (k, cells, ..., cells); their
             mean is the log-likelihood.
         evaluations: of the likelihood that were needed.
+        power: that the likelihood was raised to; `log_likelihood` is of the power.
     """
 
     prior: Prior
@@ -48,19 +49,25 @@ class GridPosterior:
     high: Float[np.ndarray, " d"]
     log_likelihood: Float[np.ndarray, "k ..."]
     evaluations: int
+    power: float = 1.0
 
     @classmethod
-    def of(cls, log_likelihoods: LogLikelihoods, prior: Prior, *, nodes: int = 6) -> Self:
+    def of(
+        cls, log_likelihoods: LogLikelihoods, prior: Prior, *, nodes: int = 6, power: float = 1.0
+    ) -> Self:
         """The posterior of a likelihood.
 
         Args:
             log_likelihoods: (m, d) parameters -> k estimates of each, by common random numbers.
             nodes: for each parameter and look.
+            power: that the likelihood is raised to, see `physgen.inference.power`.
 
         Raises:
-            InputError: for more parameters than three, a prior without finite ends, or a likelihood
-                that is not finite.
+            InputError: for more parameters than three, a prior without finite ends, a power that is
+                not positive, or a likelihood that is not finite.
         """
+        if not power > 0:
+            raise InputError(f"expected a power above zero, got {power}; 1 is the likelihood's own")
         low, high = prior.low.astype(np.float64), prior.high.astype(np.float64)
         d = len(low)
         if not 1 <= d <= MOST:
@@ -82,7 +89,7 @@ class GridPosterior:
         )
         for look in range(1, _LOOKS + 1):
             asked = _points(low, high, unit)
-            found = np.asarray(log_likelihoods(asked), np.float64)
+            found = power * np.asarray(log_likelihoods(asked), np.float64)
             finite = np.all(np.isfinite(found), axis=1)
             if finite.mean() <= 0.5:
                 raise InputError(
@@ -101,7 +108,7 @@ class GridPosterior:
         surface = np.moveaxis(found.reshape(*(nodes,) * d, -1), -1, 0)
         for axis in range(1, d + 1):
             surface = np.moveaxis(np.tensordot(transfer, surface, (1, axis)), 0, axis)
-        return cls(prior, low, high, surface, look * len(asked))
+        return cls(prior, low, high, surface, look * len(asked), power)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -120,7 +127,7 @@ class GridPosterior:
 
     @property
     def log_evidence(self) -> float:
-        """log p(x), if likelihood and prior are normalised."""
+        """log p(x), if likelihood and prior are normalised and the power is 1."""
         return self._log_integral(self._joint)
 
     @property
