@@ -4,9 +4,13 @@ import os
 from pathlib import Path
 
 # Compiling is most of the work, and most of compiling is optimising what runs once. With
-# JAX_DISABLE_MOST_OPTIMIZATIONS=0 and an empty XLA_FLAGS all is compiled as users have it.
+# JAX_DISABLE_MOST_OPTIMIZATIONS=0 and an empty XLA_FLAGS all is compiled as users have it. Programs
+# are compiled in one piece: the other cores are busy with other tests.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import hypothesis
