@@ -9,7 +9,7 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --durations=10
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 demo: $(INSTALLED)
 	$(BIN)/physgen demo --out runs/demo --force
