@@ -111,17 +111,19 @@ class AnomalyDetector:
         return scores.values - terms @ self.coefficients
 
     def p_values(self, scores: MapScores) -> Float[np.ndarray, " n"]:
-        """The chance that a usual map scores as oddly, on either side of any part.
+        """The chance that a usual map is as odd, on either side of any part, at least 1 / (n + 1).
 
-        From the ranks among the held-out maps, times the parts that vary (Bonferroni).
+        From the rank of its oddest part, in robust standard deviations, among the held-out maps.
         """
-        excess, residuals = self.excess(scores), self.residuals
-        n = len(residuals)
-        above = (1 + (residuals[None] >= excess[:, None]).sum(axis=1)) / (n + 1)
-        below = (1 + (residuals[None] <= excess[:, None]).sum(axis=1)) / (n + 1)
-        varies = np.ptp(residuals, axis=0) > 0
-        two_sided = 2 * np.minimum(above, below)[:, varies]
-        return np.minimum(1.0, varies.sum() * two_sided.min(axis=1))
+        usual = self._oddness(self.residuals)
+        odder = usual[None] >= self._oddness(self.excess(scores))[:, None]
+        return (1 + odder.sum(axis=1)) / (len(usual) + 1)
+
+    def _oddness(self, excess: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+        low, middle, high = np.quantile(self.residuals, [0.16, 0.5, 0.84], axis=0)
+        varies = high > low
+        off = np.abs(excess - middle)[:, varies] / ((high - low) / 2)[varies]
+        return off.max(axis=1, initial=0.0)
 
 
 def _quadratic(z: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "n terms"]:

@@ -1,8 +1,10 @@
 """The posterior of one to three parameters from few evaluations of a likelihood that is dear.
 
-The log-likelihood of one observation is a smooth surface. It is asked at the Chebyshev nodes of a
-box and interpolated by their polynomial; where the posterior fills little of the box it is asked
-again in a smaller one. Interpolated on a fine grid it gives everything else without Monte Carlo.
+The log-likelihood of one observation is a smooth surface. It is asked at Chebyshev nodes, in the
+box of the prior at first, and a polynomial is fitted. It is asked again where that puts the
+posterior, along its principal axes, until the posterior stays where it is: narrow ridges across
+the box are then as round as any other posterior. The polynomial on a fine grid gives everything
+else without Monte Carlo.
 """
 
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray
+from jaxtyping import Float, Int, PRNGKeyArray
 from numpy.polynomial import chebyshev
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
@@ -22,10 +24,15 @@ from physgen.inference.priors import Prior
 
 MOST = 3  # parameters
 _FINE = (2048, 256, 64)  # cells a side, for one, two and three parameters
-_DEPTH = 14.0  # nats below the maximum: what lies deeper has no weight
-_FILLED = 0.75  # of each side: less is looked at again; two nodes and their neighbours are 0.71
-_LOOKS = 8
-_FLOOR = 400.0  # nats below the maximum: corners that lie deeper would bend the surface
+_LOOKS = 6
+_REACH = 4.0  # standard deviations along each principal axis, where the likelihood is asked
+_SPREAD = 0.2  # of half the prior's sides, added to the first, quadratic guess of the posterior
+_SUITED = (
+    0.12,
+    0.35,
+)  # standard deviations of a posterior in a frame, which are 1 / _REACH at best
+_TOLERANCE = 5.0  # nats below the maximum at which a misfit counts half as much as at the maximum
+_FLOOR = 400.0  # nats below the maximum: what lies outside of where the likelihood was asked
 
 LogLikelihoods = Callable[[Float[np.ndarray, "m d"]], Float[np.ndarray, "m k"]]
 
@@ -53,13 +60,13 @@ class GridPosterior:
 
     @classmethod
     def of(
-        cls, log_likelihoods: LogLikelihoods, prior: Prior, *, nodes: int = 6, power: float = 1.0
+        cls, log_likelihoods: LogLikelihoods, prior: Prior, *, nodes: int = 5, power: float = 1.0
     ) -> Self:
         """The posterior of a likelihood.
 
         Args:
             log_likelihoods: (m, d) parameters -> k estimates of each, by common random numbers.
-            nodes: for each parameter and look.
+            nodes: along each axis, for each look.
             power: that the likelihood is raised to, see `physgen.inference.power`.
 
         Raises:
@@ -68,47 +75,38 @@ class GridPosterior:
         """
         if not power > 0:
             raise InputError(f"expected a power above zero, got {power}; 1 is the likelihood's own")
-        low, high = prior.low.astype(np.float64), prior.high.astype(np.float64)
-        d = len(low)
-        if not 1 <= d <= MOST:
-            raise InputError(
-                f"expected one to {MOST} parameters for a grid, got {d}; draw from "
-                "LikelihoodPosterior instead"
-            )
-        if not np.isfinite([low, high]).all():
-            raise InputError(
-                "expected a prior with finite ends for a grid, got "
-                f"{dict(zip(prior.names, zip(low, high, strict=True), strict=True))}"
-            )
-        unit = np.cos(np.pi * (np.arange(nodes) + 0.5) / nodes)
-        cells = _FINE[d - 1]
-        middles = (np.arange(cells) + 0.5) / cells * 2 - 1
-        # values at the nodes -> coefficients -> values in the cells, for one axis
-        transfer = chebyshev.chebvander(middles, nodes - 1) @ np.linalg.inv(
-            chebyshev.chebvander(unit, nodes - 1)
-        )
+        low, high = _finite_ends(prior)
+        d, half, middle = len(low), (high - low) / 2, (high + low) / 2
+        unit = _points(np.cos(np.pi * (np.arange(nodes) + 0.5) / nodes), d)
+        frame, points, values = _Frame(np.zeros(d), np.eye(d)), [], []
         for look in range(1, _LOOKS + 1):
-            asked = _points(low, high, unit)
-            found = power * np.asarray(log_likelihoods(asked), np.float64)
+            asked = np.clip(frame.outside(unit), -1, 1)
+            found = power * np.asarray(log_likelihoods(middle + half * asked), np.float64)
             finite = np.all(np.isfinite(found), axis=1)
-            if finite.mean() <= 0.5:
+            if look == 1 and finite.mean() <= 0.5:
                 raise InputError(
                     "expected a likelihood that is finite in most of the prior, got "
                     f"infinity or NaN between {_named(prior, low)} and {_named(prior, high)}; the "
                     "model has not seen such an observation"
                 )
-            found = np.where(finite[:, None], found, -np.inf)
-            mean = found.mean(axis=1)
-            inner_low, inner_high = _around(unit, mean.reshape((nodes,) * d))
-            if look == _LOOKS or (inner_high - inner_low > 2 * _FILLED).all():
-                break
-            half = (high - low) / 2
-            low, high = low + half * (inner_low + 1), low + half * (inner_high + 1)
-        found = np.maximum(found, mean.max() - _FLOOR)
-        surface = np.moveaxis(found.reshape(*(nodes,) * d, -1), -1, 0)
-        for axis in range(1, d + 1):
-            surface = np.moveaxis(np.tensordot(transfer, surface, (1, axis)), 0, axis)
-        return cls(prior, low, high, surface, look * len(asked), power)
+            points.append(asked[finite])
+            values.append(found[finite])
+            ends, surface = _surface(
+                frame,
+                np.concatenate(points),
+                np.concatenate(values),
+                degree=2 if look == 1 else nodes - 1,
+                side=_FINE[d - 1],
+            )
+            ends = middle + half * ends
+            posterior = cls(prior, ends[0], ends[1], surface, look * len(unit), power)
+            mean = (posterior.mean() - middle) / half
+            covariance = posterior.covariance() / np.outer(half, half)
+            if look == _LOOKS or (look > 1 and frame.suits(mean, covariance)):
+                return posterior
+            spread = _SPREAD**2 * np.eye(d) if look == 1 else 0.0
+            frame = _Frame.around(mean, covariance + spread)
+        raise AssertionError("the last look returns")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -190,8 +188,8 @@ class GridPosterior:
 
     def _middles(self) -> np.ndarray:
         """Of all cells, (cells, d)."""
-        unit = (np.arange(self._side) + 0.5) / self._side * 2 - 1
-        return _points(self.low, self.high, unit)
+        unit = (np.arange(self._side) + 0.5) / self._side
+        return self.low + (self.high - self.low) * _points(unit, len(self.low))
 
     def _cells(self, theta: np.ndarray) -> np.ndarray:
         return np.floor((theta - self.low) / self._widths()).astype(int)
@@ -217,21 +215,96 @@ class GridPosterior:
         return self._weights(log_joint).reshape(-1) @ self._middles()
 
 
-def _around(
-    unit: Float[np.ndarray, " n"], values: Float[np.ndarray, "..."]
-) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
-    """The box of the nodes with any weight and of their neighbours, within [-1, 1]."""
-    inside = np.argwhere(values > values.max() - _DEPTH)
-    ends = np.concatenate([[1.0], unit, [-1.0]])  # nodes go down from 1
-    return ends[inside.max(axis=0) + 2], ends[inside.min(axis=0)]
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """Coordinates u in [-1, 1]^d along the axes of a posterior: theta = centre + axes u.
+
+    Parameters theta are in units of the prior's box, from -1 to 1.
+    """
+
+    centre: Float[np.ndarray, " d"]
+    axes: Float[np.ndarray, "d d"]
+
+    @classmethod
+    def around(cls, mean: Float[np.ndarray, " d"], covariance: Float[np.ndarray, "d d"]) -> Self:
+        values, vectors = np.linalg.eigh(covariance)
+        return cls(mean, vectors * np.sqrt(np.maximum(values, 1e-12)) * _REACH)
+
+    def outside(self, u: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m d"]:
+        return self.centre + u @ self.axes.T
+
+    def inside(self, theta: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m d"]:
+        return np.linalg.solve(self.axes, (theta - self.centre).T).T
+
+    def suits(self, mean: Float[np.ndarray, " d"], covariance: Float[np.ndarray, "d d"]) -> bool:
+        """Whether a posterior is in its middle, neither much narrower nor wider than it should."""
+        inverse = np.linalg.inv(self.axes)
+        deviations = np.sqrt(np.linalg.eigvalsh(inverse @ covariance @ inverse.T))
+        off = np.abs(self.inside(mean[None])).max()
+        return bool(_SUITED[0] < deviations.min() and max(deviations.max(), off) < _SUITED[1])
 
 
-def _points(
-    low: Float[np.ndarray, " d"], high: Float[np.ndarray, " d"], unit: Float[np.ndarray, " n"]
-) -> Float[np.ndarray, "m d"]:
-    """All combinations of `unit`, which is in [-1, 1], stretched to the box."""
-    axes = [a + (b - a) * (unit + 1) / 2 for a, b in zip(low, high, strict=True)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
+def _surface(
+    frame: _Frame,
+    asked: Float[np.ndarray, "m d"],
+    found: Float[np.ndarray, "m k"],
+    degree: int,
+    side: int,
+) -> tuple[Float[np.ndarray, "2 d"], Float[np.ndarray, "k ..."]]:
+    """The ends of the frame's box along the parameters, and the surface in the cells between.
+
+    A polynomial is fitted to all that was found inside the frame, each value as closely as it is
+    near to the maximum: relative errors far below it do not matter.
+    """
+    u = frame.inside(asked)
+    used = (np.abs(u) <= 1 + 1e-9).all(axis=1)
+    u, values = u[used], found[used]
+    mean = values.mean(axis=1)
+    weights = 1 / (1 + (mean.max() - mean) / _TOLERANCE)
+    orders = _orders(degree, u.shape[1])
+    terms = weights[:, None] * _terms(u, orders)
+    coefficients = np.linalg.lstsq(terms, weights[:, None] * values, rcond=None)[0]
+
+    half = np.abs(frame.axes).sum(axis=1)
+    ends = np.clip([frame.centre - half, frame.centre + half], -1.0, 1.0)
+    d = len(half)
+    cells = _points((np.arange(side) + 0.5) / side, d)
+    at = frame.inside(ends[0] + (ends[1] - ends[0]) * cells)
+    inside = (np.abs(at) <= 1).all(axis=1)
+    surface = np.full((values.shape[1], len(cells)), mean.max() - _FLOOR)
+    surface[:, inside] = (_terms(at[inside], orders) @ coefficients).T
+    return ends, surface.reshape(-1, *(side,) * d)
+
+
+def _orders(degree: int, d: int) -> Int[np.ndarray, "t d"]:
+    """Of all products of Chebyshev polynomials of at most that total degree."""
+    orders = np.indices((degree + 1,) * d).reshape(d, -1).T
+    return orders[orders.sum(axis=1) <= degree]
+
+
+def _terms(u: Float[np.ndarray, "m d"], orders: Int[np.ndarray, "t d"]) -> Float[np.ndarray, "m t"]:
+    each = [chebyshev.chebvander(u[:, i], orders.max())[:, orders[:, i]] for i in range(u.shape[1])]
+    return np.prod(each, axis=0)
+
+
+def _finite_ends(prior: Prior) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
+    low, high = prior.low.astype(np.float64), prior.high.astype(np.float64)
+    if not 1 <= len(low) <= MOST:
+        raise InputError(
+            f"expected one to {MOST} parameters for a grid, got {len(low)}; draw from "
+            "LikelihoodPosterior instead"
+        )
+    if not np.isfinite([low, high]).all():
+        raise InputError(
+            "expected a prior with finite ends for a grid, got "
+            f"{dict(zip(prior.names, zip(low, high, strict=True), strict=True))}"
+        )
+    return low, high
+
+
+def _points(axis: Float[np.ndarray, " n"], d: int) -> Float[np.ndarray, "m d"]:
+    """All combinations of the axis with itself."""
+    return np.stack(np.meshgrid(*[axis] * d, indexing="ij"), -1).reshape(-1, d)
 
 
 def _named(prior: Prior, theta: np.ndarray) -> str:
