@@ -195,7 +195,7 @@ def test_the_command_infers_from_the_likelihood(tmp_path, capsys, of_positions):
     ]  # fmt: skip
     status, text, _ = run(capsys, *command)
     found = json.loads(text)
-    assert status == 0 and [box["evaluations"] for box in found["boxes"]] == [6, 6]
+    assert status == 0 and all(box["evaluations"] >= 10 for box in found["boxes"])
     low, high = emulator.domain.parameter_low[0], emulator.domain.parameter_high[0]
     for box in found["boxes"]:
         assert low < box["Omega_m"]["low_95"] < box["Omega_m"]["high_95"] < high

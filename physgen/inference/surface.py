@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from jaxtyping import Float, Int, PRNGKeyArray
+from jaxtyping import Bool, Float, Int, PRNGKeyArray
 from numpy.polynomial import chebyshev
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
@@ -78,7 +78,8 @@ class GridPosterior:
         low, high = _finite_ends(prior)
         d, half, middle = len(low), (high - low) / 2, (high + low) / 2
         unit = _points(np.cos(np.pi * (np.arange(nodes) + 0.5) / nodes), d)
-        frame, points, values = _Frame(np.zeros(d), np.eye(d)), [], []
+        frame, points, values = _Frame(np.zeros(d), np.eye(d)), np.zeros((0, d)), []
+        posterior: Self | None = None
         for look in range(1, _LOOKS + 1):
             asked = np.clip(frame.outside(unit), -1, 1)
             found = power * np.asarray(log_likelihoods(middle + half * asked), np.float64)
@@ -89,11 +90,15 @@ class GridPosterior:
                     f"infinity or NaN between {_named(prior, low)} and {_named(prior, high)}; the "
                     "model has not seen such an observation"
                 )
-            points.append(asked[finite])
+            points = np.concatenate([points, asked[finite]])
             values.append(found[finite])
+            best = points[np.argmax(np.concatenate(values).mean(axis=1))]
+            if not frame.holds(best[None]).all():
+                frame = _Frame.around(best, _SPREAD**2 * np.eye(d))
+                continue
             ends, surface = _surface(
                 frame,
-                np.concatenate(points),
+                points,
                 np.concatenate(values),
                 degree=2 if look == 1 else nodes - 1,
                 side=_FINE[d - 1],
@@ -102,11 +107,12 @@ class GridPosterior:
             posterior = cls(prior, ends[0], ends[1], surface, look * len(unit), power)
             mean = (posterior.mean() - middle) / half
             covariance = posterior.covariance() / np.outer(half, half)
-            if look == _LOOKS or (look > 1 and frame.suits(mean, covariance)):
-                return posterior
+            if look > 1 and frame.suits(mean, covariance):
+                break
             spread = _SPREAD**2 * np.eye(d) if look == 1 else 0.0
             frame = _Frame.around(mean, covariance + spread)
-        raise AssertionError("the last look returns")
+        assert posterior is not None, "the first frame holds all points"
+        return posterior
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -236,6 +242,9 @@ class _Frame:
     def inside(self, theta: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m d"]:
         return np.linalg.solve(self.axes, (theta - self.centre).T).T
 
+    def holds(self, theta: Float[np.ndarray, "m d"]) -> Bool[np.ndarray, " m"]:
+        return np.all(np.abs(self.inside(theta)) <= 1 + 1e-9, axis=1)
+
     def suits(self, mean: Float[np.ndarray, " d"], covariance: Float[np.ndarray, "d d"]) -> bool:
         """Whether a posterior is in its middle, neither much narrower nor wider than it should."""
         inverse = np.linalg.inv(self.axes)
@@ -256,9 +265,8 @@ def _surface(
     A polynomial is fitted to all that was found inside the frame, each value as closely as it is
     near to the maximum: relative errors far below it do not matter.
     """
-    u = frame.inside(asked)
-    used = (np.abs(u) <= 1 + 1e-9).all(axis=1)
-    u, values = u[used], found[used]
+    used = frame.holds(asked)
+    u, values = frame.inside(asked[used]), found[used]
     mean = values.mean(axis=1)
     weights = 1 / (1 + (mean.max() - mean) / _TOLERANCE)
     orders = _orders(degree, u.shape[1])
