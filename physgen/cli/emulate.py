@@ -3,7 +3,15 @@
 import argparse
 from pathlib import Path
 
-from physgen.cli.options import add_json, add_output, add_seed, progress, tell, use_cores
+from physgen.cli.options import (
+    INTERRUPTED,
+    add_json,
+    add_output,
+    add_seed,
+    progress,
+    tell,
+    use_cores,
+)
 from physgen.errors import InputError
 
 
@@ -60,7 +68,7 @@ def add_commands(galaxies) -> None:
     parser.set_defaults(run=sample)
 
 
-def train(options: argparse.Namespace) -> None:
+def train(options: argparse.Namespace) -> int:
     """physgen galaxies train."""
     use_cores(at_most=4)
     import dataclasses
@@ -118,6 +126,7 @@ def train(options: argparse.Namespace) -> None:
     if run.interrupted:
         text += f"\ninterrupted: the same command with --resume goes on from {checkpoint}"
     tell(options, figures | {"out": options.out}, text)
+    return INTERRUPTED if run.interrupted else 0
 
 
 def sample(options: argparse.Namespace) -> None:
@@ -142,6 +151,8 @@ def sample(options: argparse.Namespace) -> None:
         solver = StochasticSteps(options.evaluations or StochasticSteps().evaluations)
     counts = None
     if options.like is not None:
+        if options.parameter or options.omega_m is not None or options.sigma_8 is not None:
+            raise InputError("expected parameters or --like, got both; leave one of them out")
         like = read_catalogue(options.like, conditions=options.like_conditions)
         if like.parameter_names != emulator.domain.parameter_names:
             raise InputError(

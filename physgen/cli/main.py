@@ -8,9 +8,8 @@ from typing import NoReturn
 
 import physgen
 from physgen.cli import catalogues, datasets, emulate, infer, maps, quickstart, spins, validate
+from physgen.cli.options import INTERRUPTED
 from physgen.errors import InputError
-
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+INTERRUPTED = 130  # exit status after Ctrl-C
+
 
 def add_output(parser: argparse.ArgumentParser, what: str, *, required: bool = True) -> None:
     """--out and --force."""

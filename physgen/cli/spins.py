@@ -15,7 +15,7 @@ from physgen.cli.hamiltonians import (
     optimiser_of,
     reference_of,
 )
-from physgen.cli.options import add_json, add_output, add_seed, tell, use_cores
+from physgen.cli.options import INTERRUPTED, add_json, add_output, add_seed, tell, use_cores
 from physgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ def ground_state(options: argparse.Namespace) -> int:
             raise InputError(f"expected a folder for --out, got the file {options.out}")
         options.out.mkdir(parents=True, exist_ok=True)
         require_writable(options.out / "wavefunction.h5", options.force or options.resume)
+        _require_interrupted(options, sizes[0] or hamiltonian.n)
     elif options.resume:
         raise InputError("expected --out with --resume, where the interrupted run is; give it")
     key_check, key = jax.random.split(jax.random.key(options.seed))
@@ -126,7 +127,17 @@ def ground_state(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return BELOW_EXACT
-    return 0
+    return INTERRUPTED if found.interrupted else 0
+
+
+def _require_interrupted(options: argparse.Namespace, n: int) -> None:
+    """Raises InputError if there is nothing to resume: another run would be written over."""
+    there = sorted(path.name for path in options.out.glob("checkpoint-*.h5"))
+    if options.resume and f"checkpoint-{n}.h5" not in there:
+        raise InputError(
+            f"expected an interrupted run of {n} sites in {options.out} to resume, found "
+            f"{', '.join(there) or 'no checkpoint'}; give its options, or leave --resume out"
+        )
 
 
 def _sizes(options: argparse.Namespace) -> list[int | None]:

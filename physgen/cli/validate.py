@@ -1,6 +1,7 @@
 """`physgen validate`: two ensembles of anything in, one report out."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from physgen.cli.options import add_json, add_output, add_seed, tell
@@ -55,11 +56,19 @@ def validate(options: argparse.Namespace) -> int:
         require_free(options.out, options.force)
     if options.fail_below is not None and not 0 < options.fail_below < 1:
         raise InputError(f"expected --fail-below between 0 and 1, got {options.fail_below}")
+    there = options.generated.exists() and options.held_out.exists()
+    if there and options.generated.samefile(options.held_out):
+        raise InputError(
+            f"expected two files, got {options.generated} twice; a set is always like itself"
+        )
     paths = [options.generated, options.held_out, options.train]
     catalogues = options.kind == "catalogues" or (
         options.kind is None and options.name is None and _is_catalogue(options.generated)
     )
     report, shown = (_catalogues if catalogues else _arrays)(options, paths)
+    for note in report.notes:
+        if report.pooled and "pooled" in note:
+            print(f"physgen: warning: {note}", file=sys.stderr)
     text = "\n".join([report.headline, *(f"- {finding}" for finding in report.findings)])
     if options.out is not None:
         write_report(options.out, report, shown, overwrite=options.force)

@@ -182,8 +182,10 @@ class Posterior(Density):
 
         Raises:
             InputError: for an observation of another shape, or one with NaN or infinity where the
-                posterior was trained without missing entries.
+                posterior was trained without missing entries; for less than one sample.
         """
+        if n < 1:
+            raise InputError(f"expected at least one sample, got {n}")
         observation = self._observation(context)
         if observation.ndim == len(self.settings.x_shape):
             return self.sample_each(key, n, observation[None])[0]
