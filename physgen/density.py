@@ -2,7 +2,6 @@
 
 import abc
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -51,7 +50,7 @@ class Density(nnx.Module):
         lead = leading_shape("x", x.shape, self.event_shape)
         contexts, context_lead = self._checked_context(context)
         if contexts is None:
-            return _log_probs(self, (x,), (lead,))
+            return map_leading(lambda event: self._log_prob(event, None), (x, lead))
         try:
             jnp.broadcast_shapes(lead, context_lead)
         except ValueError:
@@ -59,7 +58,7 @@ class Density(nnx.Module):
                 f"expected leading axes of x {lead} and context {context_lead} that broadcast; "
                 "give one context for all events, or one for each"
             ) from None
-        return _log_probs(self, (x, contexts), (lead, context_lead))
+        return map_leading(self._log_prob, (x, lead), (contexts, context_lead))
 
     def sample(self, key: PRNGKeyArray, n: int, context: ArrayLike | None = None) -> Array:
         """Independent events, shape (n, *event_shape).
@@ -74,7 +73,9 @@ class Density(nnx.Module):
         """
         keys = jax.random.split(key, n)
         contexts = self.contexts(n, context)
-        return _samples(self, keys, contexts)
+        if contexts is None:
+            return jax.vmap(lambda k: self._sample(k, None))(keys)
+        return jax.vmap(self._sample)(keys, contexts)
 
     def contexts(self, n: int, context: ArrayLike | None) -> Array | None:
         """The context of each of n events, shape (n, *context_shape), checked."""
@@ -141,16 +142,3 @@ def map_leading(function: Callable[..., Any], *arrays: tuple[Array, Shape]) -> A
         for (array, given), lead in zip(arrays, leads, strict=True)
     ]
     return function(*own)
-
-
-@partial(jax.jit, static_argnames="leads")
-def _log_probs(density, given, leads):
-    def one(x, context=None):
-        return density._log_prob(x, context)
-
-    return map_leading(one, *zip(given, leads, strict=True))
-
-
-@jax.jit
-def _samples(density, keys, contexts):
-    return jax.vmap(density._sample)(keys, contexts)
