@@ -63,6 +63,8 @@ def test_the_path_of_a_user(capsys, tmp_path):
     assert not emulator.with_name("emulator.h5.checkpoint").exists()
     sample = ["galaxies", "sample", emulator, "--evaluations", 2]
     assert run(capsys, *sample, "--like", mocks, "--out", generated)[0] == 0
+    both = run(capsys, *sample, "--like", mocks, "--omega-m", 0.3, "--out", tmp_path / "x.h5")
+    assert both[0] == 2 and "parameters or --like" in both[2]
     made = read_catalogue(generated)
     np.testing.assert_array_equal(made.parameters, read_catalogue(mocks).parameters)
     status, out, _ = run(
@@ -71,6 +73,8 @@ def test_the_path_of_a_user(capsys, tmp_path):
     )  # fmt: skip
     figures = json.loads(out)
     assert status == 0 and figures["grade"] == "fake"
+    twice = run(capsys, "galaxies", "validate", generated, "--against", generated)
+    assert twice[0] == 2 and "a set is always like itself" in twice[2]
     assert json.loads((report / "summary.json").read_text()) == figures
     assert "data:image/png;base64" in (report / "report.html").read_text()
     status, out, err = run(

@@ -56,6 +56,10 @@ def test_the_path_of_a_user(tmp_path, capsys):
 
     status, said = run(capsys, *GROUND, "--out", out)
     assert status == 2 and "--force" in said.err and said.err.count("\n") == 1
+    before = (out / "wavefunction.h5").read_bytes()
+    status, said = run(capsys, *GROUND, "--out", out, "--resume")
+    assert status == 2 and "found no checkpoint" in said.err and said.err.count("\n") == 1
+    assert (out / "wavefunction.h5").read_bytes() == before
 
 
 def test_an_energy_below_the_exact_one_is_kept_and_flagged(tmp_path, capsys):
