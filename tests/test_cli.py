@@ -102,7 +102,7 @@ def test_random_paths_need_a_diffusion(capsys, mocks, tmp_path, diffusion):
         position = read_catalogue(tmp_path / "made.h5").position
         assert ((position >= 0) & (position < 100)).all()
     else:
-        assert "expected Gaussian noise for scores and random paths" in refused(capsys, *command)
+        assert "expected a diffusion for --random-paths" in refused(capsys, *command)
 
 
 def test_same_seed_same_file(capsys, tmp_path):

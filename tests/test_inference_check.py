@@ -78,6 +78,12 @@ def test_an_exact_posterior_is_calibrated(pairs):
     assert found.samples is None and found.summary() == found.headline
 
 
+def test_a_folder_that_is_not_free_is_refused_before_the_work(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="exists and is not empty"):
+        check(None, simulations=None, out=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -148,6 +148,11 @@ def sample(options: argparse.Namespace) -> None:
     emulator = GalaxyEmulator.load(options.emulator)
     solver = None if options.evaluations is None else FixedSteps(options.evaluations)
     if options.random_paths:
+        if emulator.domain.box_size is not None and not emulator.settings.diffusion:
+            raise InputError(
+                f"expected a diffusion for --random-paths, got {options.emulator}, whose paths "
+                "have no score; train one with --diffusion, or leave the option out"
+            )
         solver = StochasticSteps(options.evaluations or StochasticSteps().evaluations)
     counts = None
     if options.like is not None:

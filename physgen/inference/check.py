@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike
 from physgen.data import seed_of
 from physgen.densities.bijections import Support
 from physgen.errors import InputError
-from physgen.inference.check_report import Check, Prediction
+from physgen.inference.check_report import FILES, Check, Prediction
 from physgen.inference.misspecification import entry_names, misspecification
 from physgen.inference.priors import Prior
 from physgen.inference.results import PosteriorSamples
@@ -23,6 +24,7 @@ from physgen.validation.calibration import (
     simulation_based_calibration,
     tarp,
 )
+from physgen.validation.folder import require_free
 
 SHOWN = 10_000  # posterior samples given the observation
 PREDICTED = 500  # observations that they predict
@@ -98,6 +100,8 @@ def check(
         InputError: for simulations, an observation or a truth of other shapes, a simulator without
             an observation, and draws or densities that are not finite.
     """
+    if out is not None:
+        require_free(Path(out), overwrite, FILES)
     theta, x = _pair(simulations, posterior)
     if simulator is not None and observation is None:
         raise InputError("expected an observation to go with the simulator, got none; give it")

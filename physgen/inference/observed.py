@@ -71,8 +71,9 @@ def _find(group: h5py.Group, path: Path) -> np.ndarray:
 
 
 def _read_npy(path: Path) -> np.ndarray:
+    _require_existing(path)
     try:
-        return np.asarray(np.load(_existing(path), allow_pickle=False))
+        return np.asarray(np.load(path, allow_pickle=False))
     except (ValueError, OSError, EOFError) as error:
         raise InputError(
             f"{path} is not an array of numbers ({error}): write it with numpy.save"
@@ -80,8 +81,9 @@ def _read_npy(path: Path) -> np.ndarray:
 
 
 def _read_text(path: Path) -> np.ndarray:
+    _require_existing(path)
     try:
-        text = _existing(path).read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
         lines = [line.partition("#")[0].replace(",", " ").split() for line in text.splitlines()]
         rows = [[float(word) for word in words] for words in lines if words]
         return np.array(rows, np.float64)
@@ -92,7 +94,6 @@ def _read_text(path: Path) -> np.ndarray:
         ) from error
 
 
-def _existing(path: Path) -> Path:
+def _require_existing(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"{path} does not exist: check the name")
-    return path
