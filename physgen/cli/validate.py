@@ -56,11 +56,6 @@ def validate(options: argparse.Namespace) -> int:
         require_free(options.out, options.force)
     if options.fail_below is not None and not 0 < options.fail_below < 1:
         raise InputError(f"expected --fail-below between 0 and 1, got {options.fail_below}")
-    there = options.generated.exists() and options.held_out.exists()
-    if there and options.generated.samefile(options.held_out):
-        raise InputError(
-            f"expected two files, got {options.generated} twice; a set is always like itself"
-        )
     paths = [options.generated, options.held_out, options.train]
     catalogues = options.kind == "catalogues" or (
         options.kind is None and options.name is None and _is_catalogue(options.generated)
@@ -90,6 +85,7 @@ def _catalogues(options, paths):
 
     generated, held_out, train = (None if path is None else read(path) for path in paths)
     assert generated is not None and held_out is not None
+    _require_two(options)
     if options.features == "position":
         generated, held_out = generated.positions_only(), held_out.positions_only()
     return validate_catalogues(generated, held_out, train, seed=options.seed)
@@ -106,10 +102,18 @@ def _arrays(options, paths):
         None if path is None else read_array(path, options.name) for path in paths
     )
     assert generated is not None and held_out is not None
+    _require_two(options)
     kind = None if options.kind is None else Kind(options.kind)
     return validate_arrays(
         generated, held_out, train, kind=kind, box_size=options.box, seed=options.seed
     )
+
+
+def _require_two(options: argparse.Namespace) -> None:
+    if options.generated.samefile(options.held_out):
+        raise InputError(
+            f"expected two files, got {options.generated} twice; a set is always like itself"
+        )
 
 
 def _is_catalogue(path: Path) -> bool:
