@@ -45,7 +45,9 @@ def add_hamiltonian(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--lattice", metavar="RxC", help="a square lattice instead, as 4x4")
     group.add_argument("--periodic", action="store_true", help="a ring or torus (default: open)")
     for name in dict.fromkeys(name for names in COUPLINGS.values() for name in names):
-        group.add_argument(f"--{name}", type=float)
+        having = ", ".join(chain for chain, names in COUPLINGS.items() if name in names)
+        which = "next-nearest coupling (J1-J2 chain), of" if name == "j2" else "of"
+        group.add_argument(f"--{name}", type=float, help=f"{which} {having}")
 
 
 def hamiltonian_of(options: argparse.Namespace, n: int | None = None) -> "Hamiltonian":
@@ -123,7 +125,8 @@ def add_ansatz(parser: argparse.ArgumentParser) -> Any:
     shape = parser.add_argument_group("wavefunction")
     shape.add_argument("--ansatz", choices=SIZES, default="gru", help="default gru")
     for name in ("units", "layers", "width", "heads"):
-        shape.add_argument(f"--{name}", type=int)
+        having = ", ".join(ansatz for ansatz, names in SIZES.items() if name in names)
+        shape.add_argument(f"--{name}", type=int, help=f"of {having}")
     shape.add_argument("--sector", type=int, help="total 2 S_z of every configuration")
     for name in ("spin-flip", "reflection", "translation"):
         shape.add_argument(f"--{name}", action="store_true", help="impose this symmetry")
