@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from physgen.plots.style import GENERATED, REAL, SMALL, TRUTH, grid
 
@@ -34,21 +35,26 @@ def training_curves(history: Mapping[str, np.ndarray], exact: float | None) -> F
 
 def observed_curves(diagonal: Any, entropy: Any) -> Figure:
     """<ZZ> against distance, the structure factor, and the entanglement entropy of each cut."""
-    figure, axes = grid(1, 3, panel=(2.8, 2.2), gaps=(0.9, 0.0), share=False)
+    figure, axes = grid(1, 3, panel=(2.8, 2.2), gaps=(0.95, 0.0), left=0.95, share=False)
     n = len(diagonal.magnetisation.value)
     marks = {**REAL, "ms": 3, "lw": 1.0, "capsize": 2}
     distances, cuts = np.arange(1, n), np.arange(1, n)
     correlation, factor = diagonal.correlation, diagonal.structure_factor
     zz, s_k, s_2 = axes.ravel()
-    zz.errorbar(distances, correlation.value[1:], correlation.error[1:], label="mean of i", **marks)
+    zz.errorbar(
+        distances, correlation.value[1:], correlation.error[1:], label="mean over i", **marks
+    )
     s_k.errorbar(diagonal.wave_numbers, factor.value, factor.error, label="per site", **marks)
-    s_2.errorbar(cuts, entropy.value, entropy.error, label="first l sites", **marks)
+    s_2.errorbar(cuts, entropy.value, entropy.error, label="of the first l sites", **marks)
     zz.set_ylabel(r"$\langle Z_i Z_{i+r}\rangle$", fontsize=9)
     s_k.set_ylabel("S(k)", fontsize=9)
     s_2.set_ylabel(r"$S_2(l)$  [nats]", fontsize=9)
     zz.set_xlabel("distance r  [sites]")
     s_k.set_xlabel("wave number k  [1 / spacing]")
     s_2.set_xlabel("cut l  [sites]")
+    for ax in (zz, s_2):
+        ax.set_xlim(0.5, n - 0.5)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for ax in (zz, s_k, s_2):
         ax.legend(fontsize=SMALL, frameon=False)
     return figure
