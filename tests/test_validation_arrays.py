@@ -128,6 +128,8 @@ def files(tmp_path, monkeypatch):
     np.save("points.npy", rng.uniform(0, 10, (10, 30, 3)))
     np.save("objects.npy", np.array([{}, 1], dtype=object), allow_pickle=True)
     (tmp_path / "text.npy").write_text("no array")
+    np.save("alike.npy", rng.normal(size=(40, 3)))
+    np.save("alike_points.npy", rng.uniform(0, 10, (10, 30, 3)))
     return tmp_path
 
 
@@ -144,11 +146,12 @@ def test_the_command_reads_arrays_writes_a_report_and_fails_a_pipeline(capsys, f
     )
     fails = ["--fail-below", 0.01]
     assert run(capsys, "validate", "a.npy", "c.h5", *fails)[0] == 1
-    assert run(capsys, "validate", "a.npy", "a.npy", *fails)[0] == 0
+    assert run(capsys, "validate", "a.npy", "alike.npy", *fails)[0] == 0
 
 
 def test_points_in_an_npy_file_are_a_catalogue(capsys, files):
-    status, out, _ = run(capsys, "validate", "points.npy", "points.npy", "--box", 10, "--json")
+    pair = "points.npy", "alike_points.npy"
+    status, out, _ = run(capsys, "validate", *pair, "--box", 10, "--json")
     names = [s["name"] for s in json.loads(out)["statistics"]]
     assert status == 0 and "xi" in names
 
@@ -162,10 +165,11 @@ def test_points_in_an_npy_file_are_a_catalogue(capsys, files):
         (["a.npy", "b.npz"], "x, y: say which one"),
         (["c.h5", "b.npz", "--name", "z"], "got 'z'"),
         (["points.npy", "a.npy"], "shape"),
-        (["a.npy", "a.npy", "--fail-below", "7"], "between 0 and 1"),
-        (["a.npy", "a.npy", "--features", "position"], "catalogues"),
-        (["a.npy", "a.npy", "--out", "text.npy"], "is a file"),
-        (["a.npy", "a.npy", "--kind", "fields"], "another kind"),
+        (["a.npy", "alike.npy", "--fail-below", "7"], "between 0 and 1"),
+        (["a.npy", "alike.npy", "--features", "position"], "catalogues"),
+        (["a.npy", "alike.npy", "--out", "text.npy"], "is a file"),
+        (["a.npy", "alike.npy", "--kind", "fields"], "another kind"),
+        (["a.npy", "a.npy"], "got a.npy twice"),
         (["."," a.npy"], "folder"),
     ],
 )  # fmt: skip
