@@ -78,10 +78,15 @@ def test_an_exact_posterior_is_calibrated(pairs):
     assert found.samples is None and found.summary() == found.headline
 
 
-def test_a_folder_that_is_not_free_is_refused_before_the_work(tmp_path):
+class NeverAsked(Gaussian):
+    def _sample(self, key, context):
+        raise AssertionError("asked for draws")
+
+
+def test_a_folder_that_is_not_free_is_refused_before_the_work(pairs, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="exists and is not empty"):
-        check(None, simulations=None, out=tmp_path)
+        check(NeverAsked(), simulations=held_out(pairs), out=tmp_path)
 
 
 @pytest.mark.parametrize(
