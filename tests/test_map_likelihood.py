@@ -187,7 +187,7 @@ def test_the_command_infers_from_the_likelihood(tmp_path, capsys, of_positions):
     """The likelihood is that of the count alone, so the posterior is nearly the prior."""
     emulator = of_positions
     emulator.save(tmp_path / "emulator.h5")
-    write_catalogue(tmp_path / "maps.h5", maps(2))
+    write_catalogue(tmp_path / "maps.h5", maps(20))
     out = tmp_path / "p.h5"
     command = [
         "galaxies", "infer", tmp_path / "maps.h5", "--emulator", tmp_path / "emulator.h5",
@@ -196,6 +196,13 @@ def test_the_command_infers_from_the_likelihood(tmp_path, capsys, of_positions):
     status, text, _ = run(capsys, *command)
     found = json.loads(text)
     assert status == 0 and all(box["evaluations"] >= 10 for box in found["boxes"])
+    truths = maps(20).parameters[:, 0]
+    ends = np.array(
+        [[box["Omega_m"][f"{end}_68"] for end in ("low", "high")] for box in found["boxes"]]
+    )
+    inside = np.mean((ends[:, 0] <= truths) & (truths <= ends[:, 1]))
+    assert found["coverage_68"]["Omega_m"] == pytest.approx(inside, abs=0.11)
+    assert 0.1 < found["calibrated_power"] < 10
     low, high = emulator.domain.parameter_low[0], emulator.domain.parameter_high[0]
     for box in found["boxes"]:
         assert low < box["Omega_m"]["low_95"] < box["Omega_m"]["high_95"] < high
