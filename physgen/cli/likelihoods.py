@@ -157,28 +157,24 @@ def covered(found: list[FromLikelihood], observed: "Catalogue") -> "Coverage | N
     """How often the posteriors hold the truth, if it is known of enough boxes."""
     from physgen.inference.power import FEWEST, coverage
 
-    grids = [each.grid for each in found]
-    if len(grids) < FEWEST or observed.parameter_names != grids[0].names:
+    if len(found) < FEWEST or observed.parameter_names != found[0].grid.names:
         return None
-    return coverage(grids, observed.parameters)
+    return coverage([each.grid for each in found], observed.parameters)
 
 
-def coverage_facts(found: list[FromLikelihood], observed: "Catalogue") -> dict[str, Any]:
-    """What --json says of it."""
-    known = covered(found, observed)
+def coverage_facts(known: "Coverage | None", power: float) -> dict[str, Any]:
+    """What --json says of the coverage of likelihoods to a power."""
     if known is None:
         return {}
     inside = dict(zip(known.names, known.inside, strict=True))
-    return {"coverage_68": inside, "calibrated_power": found[0].grid.power * known.power}
+    return {"coverage_68": inside, "calibrated_power": power * known.power}
 
 
-def coverage_words(found: list[FromLikelihood], observed: "Catalogue") -> list[str]:
+def coverage_words(known: "Coverage | None", power: float) -> list[str]:
     """The same in a line, if there is one."""
-    known = covered(found, observed)
     if known is None:
         return []
-    power = found[0].grid.power * known.power
-    return [f"{known.finding()}; --power {power:.2g} fits them best"]
+    return [f"{known.finding()}; --power {power * known.power:.2g} fits them best"]
 
 
 def _evidence(grid: "GridPosterior") -> dict[str, float]:

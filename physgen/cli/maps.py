@@ -15,6 +15,7 @@ from physgen.cli.likelihoods import (
     add_likelihood,
     coverage_facts,
     coverage_words,
+    covered,
     facts,
     from_likelihood,
     likelihood_path,
@@ -125,6 +126,7 @@ def infer(options: argparse.Namespace) -> None:
     agreements = [
         consistency(each.grid, learned) for each, learned in zip(found, drawn, strict=False)
     ]
+    coverage = covered(found, observed)
     if found:
         _keep_likelihoods(options, found, boxes, observed, drawn[0])
     figures = facts_of(options, posterior) | {
@@ -135,7 +137,7 @@ def infer(options: argparse.Namespace) -> None:
         "units": dict(zip(posterior.names, posterior.units, strict=True)),
         "boxes": [each.statistics() for each in drawn],
         "likelihood": [facts(*pair) for pair in zip(found, agreements, strict=True)],
-        **coverage_facts(found, observed),
+        **coverage_facts(coverage, options.power),
     }
     tables = [each.summary() for each in drawn[:SHOWN]]
     if found:
@@ -148,7 +150,7 @@ def infer(options: argparse.Namespace) -> None:
         "\n".join(
             [
                 *_headed(boxes, tables),
-                *coverage_words(found, observed),
+                *coverage_words(coverage, options.power),
                 f"{words_of(options, posterior)}, {paths[0]}{more}, {figure}",
             ]
         ),
@@ -164,6 +166,7 @@ def _infer_from_likelihood(
 ) -> None:
     found = from_likelihood(options, key, emulator, observed, _prior_of(options, emulator.domain))
     _keep_likelihoods(options, found, boxes, observed)
+    coverage = covered(found, observed)
     tables = [words(each, None) for each in found[:SHOWN]]
     paths = [likelihood_path(options, box) for box in boxes]
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
@@ -174,12 +177,12 @@ def _infer_from_likelihood(
             "samples": paths,
             "figure": figure,
             "boxes": [facts(each, None) for each in found],
-            **coverage_facts(found, observed),
+            **coverage_facts(coverage, options.power),
         },
         "\n".join(
             [
                 *_headed(boxes, tables),
-                *coverage_words(found, observed),
+                *coverage_words(coverage, options.power),
                 f"{paths[0]}{more}, {figure}",
             ]
         ),
