@@ -1,6 +1,6 @@
 """Free energies of the Ising model on a torus, against Kaufman's solution.
 
-    python benchmarks/annealing.py [4 8 16] [--temperatures 2.0 2.27 2.6] [--steps 400]
+    python benchmarks/annealing.py [4 8 16] [--temperatures 2.0 2.27 2.6] [--steps 400] [--seed 1]
 
 Seconds are of the processor (one core).
 """
@@ -18,14 +18,15 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", type=int, nargs="*", default=[4, 8, 16])
     parser.add_argument("--temperatures", type=float, nargs="+", default=[2.0, 2.27, 2.6])
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, help="default: that of the library")
+    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     for size in options.sizes:
         for temperature in options.temperatures:
             started = time.process_time()
             model = Ising(Square(size, size, periodic=True))
             found = free_energy(
-                jax.random.key(0), model, temperature, steps=options.steps, report=Silent()
+                jax.random.key(options.seed), model, temperature, steps=options.steps, report=Silent()
             )
             exact = torus_free_energy(size, size, 1.0, temperature)
             bound, weighted = found.bound, found.weighted

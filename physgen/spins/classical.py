@@ -78,7 +78,7 @@ def free_energy(
     temperature: float,
     *,
     units: int = 16,
-    steps: int = 1500,
+    steps: int | None = None,
     samples: int = 100,
     final_samples: int = 10_000,
     learning_rate: float = 1e-2,
@@ -88,13 +88,15 @@ def free_energy(
 
     Args:
         units: of the recurrent network, in two dimensions on a square lattice.
-        steps: T falls from ten times its value to it over the first half.
+        steps: T falls from ten times its value to it over the first half; by default 1500, and 16
+            a site where that is more.
 
     Raises:
         InputError: for a temperature that is not positive.
     """
     if not temperature > 0:
         raise InputError(f"expected a positive temperature, got {temperature}")
+    steps = max(1500, 16 * model.lattice.n) if steps is None else steps
     key_init, key_fit, key_final = jax.random.split(key, 3)
     density = _density(model, units, nnx.Rngs(key_init))
     graph, parameters, rest = nnx.split(density, nnx.Param, ...)

@@ -105,7 +105,7 @@ def fit_outcomes(
         density,
         {"x": outcomes[train]},
         {"x": outcomes[test]},
-        FitSettings(batch_size=min(256, len(train)), steps=steps, validate_every=20, patience=5),
+        FitSettings(batch_size=min(512, len(train)), steps=steps, validate_every=50, patience=5),
         OptimizerSettings(learning_rate=5e-3, weight_decay=1e-3, ema_decay=0.98),
         report=report,
     )
