@@ -26,7 +26,11 @@ if __name__ == "__main__":
             started = time.process_time()
             model = Ising(Square(size, size, periodic=True))
             found = free_energy(
-                jax.random.key(options.seed), model, temperature, steps=options.steps, report=Silent()
+                jax.random.key(options.seed),
+                model,
+                temperature,
+                steps=options.steps,
+                report=Silent(),
             )
             exact = torus_free_energy(size, size, 1.0, temperature)
             bound, weighted = found.bound, found.weighted

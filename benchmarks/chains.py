@@ -79,6 +79,7 @@ CASES = (
         Case(f"heisenberg-100-j{j2}", heisenberg(j2), SINGLET, TO_100, DMRG.get(j2))
         for j2 in (0.0, 0.2, 0.5)
     ),
+    Case("heisenberg-200", heisenberg(0.0), SINGLET, (*TO_100, *stages((200, 40)))),
 )
 
 

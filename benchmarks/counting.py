@@ -89,8 +89,9 @@ def velocities():
     for reach in (50, 150):
         edges = np.linspace(0, reach, 21)
         _, seconds = in_turn(
-            3,
+            TURNS,
             physgen=lambda e=edges: stats.pairwise_velocities(positions, motions, e, box_size=SIDE),
+            mean=lambda e=edges: stats.mean_relative_velocity(positions, motions, e, box_size=SIDE),
             counts=lambda e=edges: stats.pair_counts(positions, e, box_size=SIDE),
             weighted=lambda e=edges: stats.pair_counts(
                 positions, e, box_size=SIDE, weights=motions[:, 0]

@@ -49,6 +49,9 @@ def test_tiles_give_the_same_sums_as_all_pairs_at_once(monkeypatch, box, weighte
     found = pairwise_velocities(points, motions, EDGES, box_size=box, weights=weights, mask=mask)
     for one, two in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-10)
+    alone = mean_relative_velocity(points[:, :90], motions[:, :90], EDGES, box_size=box)
+    both = pairwise_velocities(points[:, :90], motions[:, :90], EDGES, box_size=box)
+    np.testing.assert_allclose(alone, both.v12, rtol=1e-10)
     plain = brute_force(points[1][mask[1]], motions[1][mask[1]], EDGES, box)
     if not weighted:
         np.testing.assert_allclose(found.v12[1], plain, rtol=1e-9)

@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-Quantity = Literal["count", "weight", "velocity", "weighted velocity"]
+Quantity = Literal["count", "weight", "mean velocity", "velocity", "weighted velocity"]
 
 LEAF = 16  # points
 BATCH = 32  # tiles that share their edges
@@ -42,9 +42,10 @@ def tile_sums(
     """Sums (batches, sums, edges) over pairs whose squared distance is at most that of an edge.
 
     The columns of a leaf are x, y, z, then velocities, then the weight, as `quantity` needs them.
-    Sums: "count" 1; "weight" w_i w_j; "velocity" 1, u, u^2; "weighted velocity" the same times
-    w_i w_j, with u the relative velocity along the separation. Each but a count is in units of
-    1 / scale. `wrap` takes the nearest image of each pair instead of that of the leaves.
+    Sums: "count" 1; "weight" w_i w_j; "mean velocity" 1, u; "velocity" 1, u, u^2; "weighted
+    velocity" the same times w_i w_j, with u the relative velocity along the separation. Each but
+    a count is in units of 1 / scale. `wrap` takes the nearest image of each pair instead of that
+    of the leaves.
     """
 
     def batch(arguments):
@@ -61,17 +62,14 @@ def tile_sums(
             return jnp.stack([_up_to(square, edges, _fixed(product * scales[0]))])
         square = jnp.where(square > 0, square, jnp.inf)
         approach = sum(delta[c] * _difference(a, b, 3 + c) for c in range(3)) / jnp.sqrt(square)
-        if quantity == "velocity":
+        if quantity in ("mean velocity", "velocity"):
             together = (_fixed(approach * scales[1]) << COUNT_BITS) + 1
             both = _sums(square, edges, together)
             counts = both & (2**COUNT_BITS - 1)
-            return jnp.stack(
-                [
-                    counts.sum(axis=0),
-                    ((both - counts) >> COUNT_BITS).sum(axis=0),
-                    _up_to(square, edges, _fixed(approach * approach * scales[2])),
-                ]
-            )
+            sums = [counts.sum(axis=0), ((both - counts) >> COUNT_BITS).sum(axis=0)]
+            if quantity == "velocity":
+                sums.append(_up_to(square, edges, _fixed(approach * approach * scales[2])))
+            return jnp.stack(sums)
         powers = product, product * approach, product * approach * approach
         return jnp.stack(
             [_up_to(square, edges, _fixed(p * s)) for p, s in zip(powers, scales, strict=True)]

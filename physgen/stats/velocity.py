@@ -51,6 +51,33 @@ def pairwise_velocities(
     Raises:
         InputError: as `pair_counts`, and for velocities that are not finite or of another shape.
     """
+    sums = _sums(positions, velocities, edges, box_size, weights, mask, dispersion=True)
+    counts, first, second = np.moveaxis(sums, -2, 0)
+    mean = _mean(first, counts)
+    spread = np.sqrt(np.maximum(_mean(second, counts) - mean**2, 0.0))
+    counts = counts if weights is not None else np.rint(counts).astype(np.int64)
+    return PairwiseVelocities(counts, mean, spread)
+
+
+def mean_relative_velocity(
+    positions: Numbers,
+    velocities: Numbers,
+    edges: Numbers,
+    *,
+    box_size: Numbers | None = None,
+) -> Float[np.ndarray, "*n b"]:
+    """v12(r) alone, (b,) or (n, b), in less time; arguments and errors as `pairwise_velocities`."""
+    sums = _sums(positions, velocities, edges, box_size, None, None, dispersion=False)
+    return _mean(sums[..., 1, :], sums[..., 0, :])
+
+
+def _mean(sums, counts):
+    empty = counts == 0
+    return np.where(empty, np.nan, sums / np.where(empty, 1.0, counts))
+
+
+def _sums(positions, velocities, edges, box_size, weights, mask, *, dispersion):
+    """Sums of w, w u and, with the dispersion, w u^2: ([n,] sums, b)."""
     box = as_box(box_size)
     radii = as_edges(edges, box)
     several = np.ndim(positions) == 3
@@ -68,35 +95,17 @@ def pairwise_velocities(
         clouds = zip(points, motions, ones, kept, strict=True)
         sums = np.stack([_direct(x[k], v[k], w[k], radii, box) for x, v, w, k in clouds])
     else:
-        sums = _by_tiles(points, motions, mass, kept, radii, box)
-    counts, first, second = np.moveaxis(sums, 1, 0)
-    empty = counts == 0
-    safe = np.where(empty, 1.0, counts)
-    mean = np.where(empty, np.nan, first / safe)
-    spread = np.sqrt(np.maximum(second / safe - (first / safe) ** 2, 0.0))
-    spread = np.where(empty, np.nan, spread)
-    counts = counts if mass is not None else np.rint(counts).astype(np.int64)
-    result = counts, mean, spread
-    return PairwiseVelocities(*(result if several else (part[0] for part in result)))
+        sums = _by_tiles(points, motions, mass, kept, radii, box, dispersion)
+    return sums if several else sums[0]
 
 
-def mean_relative_velocity(
-    positions: Numbers,
-    velocities: Numbers,
-    edges: Numbers,
-    *,
-    box_size: Numbers | None = None,
-) -> Float[np.ndarray, "*n b"]:
-    """v12(r) alone, (b,) or (n, b); arguments and errors as `pairwise_velocities`."""
-    return pairwise_velocities(positions, velocities, edges, box_size=box_size).v12
-
-
-def _by_tiles(points, motions, mass, kept, radii, box):
+def _by_tiles(points, motions, mass, kept, radii, box, dispersion):
     columns = [points, motions] + ([] if mass is None else [mass[..., None]])
     speed = 2 * np.linalg.norm(motions - motions[kept].mean(axis=0), axis=2)[kept].max(initial=0)
     speed = speed if speed > 0 else 1.0
     if mass is None:
-        quantity, scales = "velocity", np.array([1.0, PACKED / speed, FIXED_POINT / speed**2])
+        scales = np.array([1.0, PACKED / speed, FIXED_POINT / speed**2])
+        quantity, scales = ("velocity", scales) if dispersion else ("mean velocity", scales[:2])
     else:
         heaviest = np.abs(mass).max() ** 2 or 1.0
         quantity = "weighted velocity"
