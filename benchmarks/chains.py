@@ -77,7 +77,14 @@ CASES = (
     Case("ising-1000", ising(1.0), GRU, stages((20, 150), (60, 100), (200, 60), (1000, 20))),
     *(
         Case(f"heisenberg-100-j{j2}", heisenberg(j2), SINGLET, TO_100, DMRG.get(j2))
-        for j2 in (0.0, 0.2, 0.5)
+        for j2 in (0.0, 0.5)
+    ),
+    Case(
+        "heisenberg-100-j0.2",
+        heisenberg(0.2),
+        SINGLET,
+        stages((20, 200), (40, 200), (100, 400)),
+        DMRG[0.2],
     ),
     Case("heisenberg-200", heisenberg(0.0), SINGLET, (*TO_100, *stages((200, 40)))),
 )
