@@ -74,7 +74,12 @@ TO_100 = stages((20, 100), (40, 80), (100, 150))
 CASES = (
     Case("ising-100-h0.5", ising(0.5), GRU, stages((100, 200))),  # grown, it holds a domain wall
     *(Case(f"ising-100-h{h}", ising(h), EVEN, TO_100) for h in (1.0, 1.5)),
-    Case("ising-1000", ising(1.0), GRU, stages((20, 150), (60, 100), (200, 60), (1000, 20))),
+    Case(
+        "ising-1000",
+        ising(1.0),
+        GRU,
+        stages((20, 150), (40, 60), (80, 40), (160, 30), (320, 20), (640, 10), (1000, 10)),
+    ),
     *(
         Case(f"heisenberg-100-j{j2}", heisenberg(j2), SINGLET, TO_100, DMRG.get(j2))
         for j2 in (0.0, 0.5)
@@ -86,7 +91,12 @@ CASES = (
         stages((20, 200), (40, 200), (100, 400)),
         DMRG[0.2],
     ),
-    Case("heisenberg-200", heisenberg(0.0), SINGLET, (*TO_100, *stages((200, 40)))),
+    Case(
+        "heisenberg-200",
+        heisenberg(0.0),
+        SINGLET,
+        stages((20, 100), (40, 60), (80, 40), (140, 30), (200, 60)),
+    ),
 )
 
 

@@ -426,8 +426,8 @@ class GalaxyEmulator(Density):
         file = read_model(path)
         if file.kind != KIND:
             raise InputError(f"expected a galaxy emulator in {path}, found a {file.kind}")
-        emulator = cls(file.settings_as(EmulatorSettings), network, rngs=nnx.Rngs(0))
-        return file.restored(emulator, nnx.Param)
+        settings = file.settings_as(EmulatorSettings)
+        return file.restored(lambda: cls(settings, network, rngs=nnx.Rngs(0)), nnx.Param)
 
 
 @partial(jax.jit, static_argnames="solver")

@@ -23,6 +23,7 @@ from physgen.galaxies.padding import alike_together, cut_to_size, packed, sizes
 from physgen.galaxies.portions import microbatch
 from physgen.nets.p3m import P3MSettings
 from physgen.nets.pairs import PairSettings
+from physgen.nets.stacked import built
 from physgen.train import FitResult, FitSettings, OptimizerSettings, Report, fit, gradient_step
 
 _COUNTS = 2**31  # folded into the key of the counts; no step count reaches it
@@ -103,7 +104,7 @@ def train_emulator(
     """
     settings = emulator_settings(catalogue) if settings is None else settings
     key_init, key_split, key_fit = jax.random.split(key, 3)
-    emulator = GalaxyEmulator(settings, network, rngs=nnx.Rngs(key_init))
+    emulator = built(lambda rngs: GalaxyEmulator(settings, network, rngs=rngs), key_init)
     train, held_out = split(key_split, len(catalogue), training.held_out)
     if emulator.counts is not None:
         mean, scale = settings.domain.parameter_mean, settings.domain.parameter_scale

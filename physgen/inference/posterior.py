@@ -283,15 +283,21 @@ class Posterior(Density):
         file = read_model(path)
         if file.kind != KIND or network is not None:
             raise InputError(f"expected a posterior in {path}, found a {file.kind}")
-        posterior = cls(file.settings_as(PosteriorSettings), rngs=nnx.Rngs(0))
-        posterior.training = from_json(Training, file.metadata["training"], str(path))
-        posterior.keep_held_out(
-            *(
-                np.zeros((file.metadata["held_out"], *shape), np.float32)
-                for shape in (posterior.event_shape, posterior.settings.x_shape)
+        settings = file.settings_as(PosteriorSettings)
+
+        def make() -> Self:
+            posterior = cls(settings, rngs=nnx.Rngs(0))
+            posterior.keep_held_out(
+                *(
+                    np.zeros((file.metadata["held_out"], *shape), np.float32)
+                    for shape in (posterior.event_shape, settings.x_shape)
+                )
             )
-        )
-        return file.restored(posterior)
+            return posterior
+
+        posterior = file.restored(make)
+        posterior.training = from_json(Training, file.metadata["training"], str(path))
+        return posterior
 
     def keep_held_out(self, parameters: np.ndarray, observations: np.ndarray) -> None:
         """Remember pairs that were not trained on."""

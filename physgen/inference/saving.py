@@ -41,6 +41,7 @@ def load_trained(
     file = read_model(path)
     if file.kind != kind or network is not None:
         raise InputError(f"expected a {kind} in {path}, found a {file.kind}")
-    model: Any = make(file.settings_as(settings))
+    given = file.settings_as(settings)
+    model: Any = file.restored(lambda: make(given))
     model.training = from_json(Training, file.metadata["training"], str(path))
-    return file.restored(model)
+    return model

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -69,9 +69,13 @@ class ModelFile:
         with open_hdf5(self.path) as file:
             return jax.tree.map(jnp.asarray, read_tree(subgroup(file, "parameters"), like))
 
-    def restored(self, module: Module, variables: Any = nnx.Variable) -> Module:
-        """The module with the variables of the file, those that the filter of flax names."""
-        graph, state, rest = nnx.split(module, variables, ...)
+    def restored(self, make: Callable[[], Module], variables: Any = nnx.Variable) -> Module:
+        """A module with the variables of the file, those that the filter of flax names.
+
+        `make` builds one of any numbers; those that the file replaces are not computed.
+        """
+        graph, state, _ = nnx.split(nnx.eval_shape(make), variables, ...)
+        rest = jax.jit(lambda: nnx.split(make(), variables, ...)[2])()
         nnx.replace_by_pure_dict(state, self.parameters(nnx.to_pure_dict(state)))
         return nnx.merge(graph, state, rest)
 

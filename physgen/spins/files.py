@@ -77,7 +77,7 @@ def load_wavefunction(path: str | os.PathLike[str], network: None = None) -> Wav
     if file.kind != KIND or network is not None:
         raise InputError(f"expected a wavefunction in {path}, found a {file.kind}")
     settings = file.settings_as(WavefunctionSettings)
-    return file.restored(settings.ansatz.build(settings.lattice, rngs=nnx.Rngs(0)))
+    return file.restored(lambda: settings.ansatz.build(settings.lattice, rngs=nnx.Rngs(0)))
 
 
 def grown(wavefunction: Wavefunction, lattice: Chain | Square | int) -> Wavefunction:

@@ -12,6 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import PRNGKeyArray
 
 from physgen.errors import InputError
+from physgen.nets.stacked import QUICKLY, built
 from physgen.spins.ansatz import Ansatz
 from physgen.spins.exact import pauli_matrix
 from physgen.spins.lattice import Chain
@@ -20,7 +21,6 @@ from physgen.spins.operators import PauliSum
 
 SITES = 5
 TOLERANCE = 1e-6
-QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ def _errors(
     if ansatz.sector is not None:
         ansatz = replace(ansatz, sector=n % 2, spin_flip=ansatz.spin_flip and n % 2 == 0)
     key_init, key_direction, key_draw = jax.random.split(key, 3)
-    wavefunction = ansatz.build(Chain(n, ansatz.translation), rngs=nnx.Rngs(key_init))
+    lattice = Chain(n, ansatz.translation)
+    wavefunction = built(lambda rngs: ansatz.build(lattice, rngs=rngs), key_init)
     graph, parameters, rest = nnx.split(wavefunction, nnx.Param, ...)
     vector, unravel = ravel_pytree(jax.tree.map(lambda a: a.astype(jnp.float64), parameters))
     direction = jax.random.normal(key_direction, vector.shape, jnp.float64)

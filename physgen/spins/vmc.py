@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from physgen.devices import over_devices
 from physgen.errors import InputError
+from physgen.nets.stacked import built
 from physgen.spins.ansatz import Ansatz
 from physgen.spins.estimates import Energy, energy, v_score
 from physgen.spins.hamiltonians import Hamiltonian
@@ -96,7 +97,7 @@ def ground_state(
         wavefunction = ansatz
     else:
         lattice = hamiltonian.geometry if isinstance(hamiltonian, Hamiltonian) else hamiltonian.n
-        wavefunction = ansatz.build(lattice, rngs=nnx.Rngs(key_init))
+        wavefunction = built(lambda rngs: ansatz.build(lattice, rngs=rngs), key_init)
     operator = hamiltonian.operator if isinstance(hamiltonian, Hamiltonian) else hamiltonian
     _require_fitting(wavefunction, operator)
     wavefunction, run = minimise(
