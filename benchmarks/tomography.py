@@ -19,17 +19,18 @@ from physgen.densities.annealing import log_likelihood, log_partition
 from physgen.densities.boltzmann import Boltzmann, RestrictedBoltzmann
 from physgen.densities.sequences import SequenceDensity
 from physgen.nets.autoregressive import FVSBN, MADE, NADE, Recurrent, TransformerDecoder
-from physgen.nets.conditioned import ConditionedRecurrent
 from physgen.nets.pixelcnn import PixelCNN
 from physgen.nets.recurrent import GRUCell
 from physgen.nets.stacked import each, stacked
 from physgen.spins import (
+    Estimate,
     GRUWavefunction,
     diagonal_observables,
     expectations,
     fidelity,
     renyi_2_entropy,
 )
+from physgen.spins.estimates import mean_of
 from physgen.spins.exact import ising_chain
 from physgen.spins.operators import PauliSum
 from physgen.spins.tomography import (
@@ -37,8 +38,10 @@ from physgen.spins.tomography import (
     TomographySettings,
     amplitudes_of,
     bootstrap,
+    fit_sweep,
     interval_of,
     read_amplitudes,
+    read_control,
     read_shots,
     reconstruct,
 )
@@ -210,49 +213,19 @@ def mean_log(rho, shots: Shots) -> tuple[float, float]:
 
 
 def sweep(folder: Path) -> None:
-    with np.load(folder / "quera_aquila_chain13_lgt.npz") as file:
-        x, times = file["rydberg"].astype(int), file["run_time_us"]
-    points, index = np.unique(times, return_inverse=True)
-    context = ((times - times.mean()) / times.std())[:, None].astype(np.float32)
-    test = np.random.default_rng(0).random(len(x)) < 0.1
-    train = ~test
-    n = x.shape[1]
-
-    def report(name, log_p):
-        print(f"sweep, {name}: held out {log_p.mean():.4f} +- {log_p.std() / len(log_p)**0.5:.4f}",
-              flush=True)  # fmt: skip
-        return log_p
-
-    scores = {}
-    one = (np.stack([x[train & (index == k)].sum(0) for k in range(len(points))]) + 0.5) / (
-        np.bincount(index[train])[:, None] + 1
-    )
-    p = np.where(x, one[index], 1 - one[index])
-    scores["independent"] = report("independent sites", np.log(p[test]).sum(1))
-    log_p = np.log(p[:, 0])
-    for site in range(1, n):
-        counts = np.full((len(points), 2, 2), 0.5)
-        np.add.at(counts, (index[train], x[train, site - 1], x[train, site]), 1)
-        chance = counts / counts.sum(axis=2, keepdims=True)
-        log_p = log_p + np.log(chance[index, x[:, site - 1], x[:, site]])
-    scores["Markov"] = report("first-order Markov chains", log_p[test])
-
+    file = folder / "quera_aquila_chain13_lgt.npz"
+    shots, times = read_shots(file), read_control(file, ["run_time_us"])
+    x, n = shots.outcomes, shots.sites
+    points, index = np.unique(times[:, 0], return_inverse=True)
     clock = Clock()
-    network = ConditionedRecurrent(1, 2, 2, 32, rngs=nnx.Rngs(0))
-    density = SequenceDensity(network, n, context_shape=(1,))
-    found = fit_density(
-        jax.random.key(0),
-        density,
-        {"x": x[train], "context": context[train]},
-        {"x": x[test], "context": context[test]},
-        FitSettings(batch_size=256, steps=2400, validate_every=100, patience=6),
-        OptimizerSettings(learning_rate=1e-2, weight_decay=1e-4, ema_decay=0.99),
-    )
-    log_p = np.asarray(found.density.log_prob(x[test], context[test]), float)
-    scores["one"] = report(f"one model of all times ({clock})", log_p)
+    found = fit_sweep(jax.random.key(0), x, times)
+    print(f"sweep, one model of all times: held out {said(found.log_likelihood)}, "
+          f"{found.run.best_step} steps, {clock}", flush=True)  # fmt: skip
+    print(f"sweep, one model over independent sites: {said(found.over_independent)}, "
+          f"over Markov chains: {said(found.over_markov)}", flush=True)  # fmt: skip
 
+    test = np.isin(np.arange(len(x)), found.held_out)
     clock = Clock()
-    shots = Shots.of(x)
     rows, of = shots.distinct_rows()
     counts = np.zeros((2, len(rows), len(points)), int)
     np.add.at(counts, (test.astype(int), of, index), 1)
@@ -271,16 +244,14 @@ def sweep(folder: Path) -> None:
         models, rows.outcomes
     )
     log_p = 2 * np.asarray(table, float)[index[test], of[test]]
-    scores["separate"] = report(f"a model for each time ({clock})", log_p)
-    for name in ("independent", "Markov", "separate"):
-        gain = scores["one"] - scores[name]
-        print(f"sweep, one model over {name}: {gain.mean():+.4f} +- "
-              f"{gain.std() / len(gain)**0.5:.4f} nats a shot", flush=True)  # fmt: skip
+    one = np.asarray(found.density.log_prob(x[test], times[test]), float)
+    print(f"sweep, a model for each time: held out {said(mean_of(log_p))}, one model over it: "
+          f"{said(mean_of(one - log_p))}, {clock}", flush=True)  # fmt: skip
 
     z = []
     for k in range(len(points)):
         at = index == k
-        drawn = np.asarray(found.density.sample(jax.random.key(k), 4096, context[at][0]))
+        drawn = np.asarray(found.density.sample(jax.random.key(k), 4096, points[k : k + 1]))
         for values in (lambda s: s, lambda s: s[:, 1:] * s[:, :-1], lambda s: s[:, 2:] * s[:, :-2]):
             real, made = values(x[at]).astype(float), values(drawn).astype(float)
             error = np.sqrt(made.mean(0) * (1 - made.mean(0)) * (1 / len(real) + 1 / len(made)))
@@ -290,6 +261,10 @@ def sweep(folder: Path) -> None:
         some = np.concatenate(some)
         print(f"sweep, {name}: rms z {np.sqrt((some**2).mean()):.2f}, largest {abs(some).max():.1f}"
               f" of {some.size}", flush=True)  # fmt: skip
+
+
+def said(estimate: Estimate) -> str:
+    return f"{estimate.value:.4f} +- {estimate.error:.4f}"
 
 
 def densities(folder: Path) -> None:

@@ -9,12 +9,14 @@ from physgen.galaxies import emulator
 from physgen.inference import likelihood, posterior
 from physgen.io import read_model
 from physgen.spins import files
+from physgen.spins.tomography import sweep_density
 
 _KINDS = {
     emulator.KIND: emulator.GalaxyEmulator.load,
     posterior.KIND: posterior.Posterior.load,
     likelihood.KIND: likelihood.Likelihood.load,
     files.KIND: files.load_wavefunction,
+    sweep_density.KIND: sweep_density.load_sweep,
 }
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from physgen.cli import tomography
+from physgen.cli import sweeps, tomography
 from physgen.cli.hamiltonians import (
     add_ansatz,
     add_hamiltonian,
@@ -64,8 +64,14 @@ def add_commands(commands) -> None:
     add_json(parser)
     parser.set_defaults(run=ground_state)
 
-    parser = spins.add_parser("observe", help="correlators and entropies of a wavefunction")
-    parser.add_argument("wavefunction", type=Path, help="a folder of ground-state, or its .h5 file")
+    parser = spins.add_parser(
+        "observe", help="correlators and entropies of a wavefunction, spins along a sweep"
+    )
+    parser.add_argument(
+        "wavefunction",
+        type=Path,
+        help="a folder of ground-state, or its .h5 file, or that of tomography",
+    )
     parser.add_argument("--samples", type=int, default=16_384, help="default 16384")
     add_output(parser, "HDF5 file; figures go beside it")
     add_seed(parser)
@@ -270,15 +276,19 @@ def observe(options: argparse.Namespace) -> None:
     from physgen.plots.spins import observed_curves
     from physgen.spins import diagonal_observables, entropy_profile, single_spins
     from physgen.spins.files import WavefunctionSettings, load_wavefunction
+    from physgen.spins.tomography.sweep_density import KIND as SWEEP
 
     require_writable(options.out, options.force)
     use_cores(at_most=8)
     path = options.wavefunction
     path = path / "wavefunction.h5" if path.is_dir() else path
+    model = read_model(path)
+    if model.kind == SWEEP:
+        return sweeps.observe(options, model)
     wavefunction = load_wavefunction(path)
     if wavefunction.local_dimension != 2:
         raise InputError(f"expected spins 1/2 in {path}, found larger ones: not provided yet")
-    periodic = read_model(path).settings_as(WavefunctionSettings).lattice.periodic
+    periodic = model.settings_as(WavefunctionSettings).lattice.periodic
     keys = jax.random.split(jax.random.key(options.seed), 4)
     configurations = wavefunction.sample(keys[0], options.samples)
     diagonal = diagonal_observables(configurations, periodic=periodic)

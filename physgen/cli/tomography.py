@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from physgen.cli import sweeps
 from physgen.cli.hamiltonians import add_ansatz, ansatz_of
 from physgen.cli.options import add_json, add_output, add_seed, tell
 from physgen.errors import InputError
@@ -29,6 +30,12 @@ def add_command(commands) -> None:
         "default: those in the file of shots, or Z",
     )
     parser.add_argument(
+        "--control",
+        metavar="NAME[,NAME]",
+        help="one density of the outcomes for all values of an array beside the shots of a .npz or "
+        ".h5 file, such as a time, instead of a state",
+    )
+    parser.add_argument(
         "--target",
         type=Path,
         help="amplitudes to compare with, text or .npy with columns re and im; the first site is "
@@ -40,24 +47,24 @@ def add_command(commands) -> None:
     )
     shape.add_argument("--periodic", action="store_true", help="the sites form a ring")
     run = parser.add_argument_group("training")
-    run.add_argument("--steps", type=int, default=300, help="at most (default 300)")
+    run.add_argument("--steps", type=int, help="at most (default 300; 2400 with --control)")
     run.add_argument("--held-out", type=float, default=0.1, help="share of shots (default 0.1)")
     run.add_argument(
         "--readout",
         metavar="P,Q|learned",
         help="errors P(1 measured | 0), P(0 measured | 1) of each site, or learned",
     )
-    run.add_argument(
-        "--members", type=int, default=10, help="refits for the interval (default 10; 0: none)"
-    )
+    run.add_argument("--members", type=int, help="refits for the interval (default 10; 0: none)")
     add_output(parser, "HDF5 file for the state")
     add_seed(parser)
     add_json(parser)
     parser.set_defaults(run=tomography)
 
 
-def tomography(options: argparse.Namespace) -> None:
+def tomography(options: argparse.Namespace) -> int | None:
     """physgen spins tomography."""
+    if options.control is not None:
+        return sweeps.fit(options)
     started = time.monotonic()
     import jax
     import numpy as np
@@ -68,21 +75,30 @@ def tomography(options: argparse.Namespace) -> None:
     from physgen.spins.tomography import (
         TomographySettings,
         bootstrap,
+        controls_of,
         interval_of,
         read_amplitudes,
         read_shots,
         reconstruct,
     )
 
-    if options.members == 1 or options.members < 0:
+    members = 10 if options.members is None else options.members
+    if members == 1 or members < 0:
         raise InputError("expected --members 0, or at least 2 for a scatter")
     require_writable(options.out, options.force)
     shots = read_shots(options.shots, options.bases)
+    if varying := controls_of(options.shots):
+        print(
+            f"physgen: note: shots at all values of {', '.join(varying)} are pooled into one "
+            f"state; --control {' or '.join(varying)} makes one model of that sweep instead",
+            file=sys.stderr,
+        )
     target = None if options.target is None else read_amplitudes(options.target, shots.sites)
     options.marshall = False
     options.phase = len(shots.distinct()[0]) > 1 and not options.positive
     if options.ansatz == "gru" and options.units is None:
         options.units = 16
+    steps = 300 if options.steps is None else options.steps
     key, key_boot = jax.random.split(jax.random.key(options.seed))
     found = reconstruct(
         key,
@@ -90,7 +106,7 @@ def tomography(options: argparse.Namespace) -> None:
         ansatz_of(options),
         lattice=Chain(shots.sites, options.periodic),
         readout=_readout(options.readout, shots.sites),
-        settings=TomographySettings(steps=options.steps, held_out=options.held_out),
+        settings=TomographySettings(steps=steps, held_out=options.held_out),
     )
     figures = _figures(found, time.monotonic() - started)
     if target is not None:
@@ -100,9 +116,9 @@ def tomography(options: argparse.Namespace) -> None:
     )
     if target is not None:
         figures["fidelity_interval"] = None
-        if options.members:
-            print(f"refitting {options.members} times for the interval", file=sys.stderr)
-            values = bootstrap(key_boot, found, options.members).fidelities(target)
+        if members:
+            print(f"refitting {members} times for the interval", file=sys.stderr)
+            values = bootstrap(key_boot, found, members).fidelities(target)
             low, high = interval_of(figures["fidelity"], values)
             figures["fidelity_interval"] = np.clip([low, high], 0, 1).tolist()
     figures["total_seconds"] = time.monotonic() - started

@@ -1,6 +1,6 @@
-"""Figures of wavefunctions: how the energy fell, and what was observed."""
+"""Figures of wavefunctions and sweeps: how the energy fell, and what was observed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,3 +58,33 @@ def observed_curves(diagonal: Any, entropy: Any) -> Figure:
     for ax in (zz, s_k, s_2):
         ax.legend(fontsize=SMALL, frameon=False)
     return figure
+
+
+def sweep_images(names: Sequence[str], values: np.ndarray, observables: Any, letter: str) -> Figure:
+    """<Z> of each site and <Z Z> of neighbours as colours, against the control (v, c).
+
+    Several columns have no common axis: the values are then numbered, as they come.
+    """
+    figure, axes = grid(1, 2, panel=(3.0, 2.4), gaps=(1.6, 0.0), left=0.6, right=1.0, share=False)
+    numbered = len(names) > 1
+    along = np.arange(len(values)) if numbered else values[:, 0]
+    label = f"number of the value of {', '.join(names)}" if numbered else names[0]
+    panels = {
+        rf"$\langle {letter}_i\rangle$": observables.magnetisation.value,
+        rf"$\langle {letter}_i {letter}_{{i+1}}\rangle$": observables.neighbours.value,
+    }
+    for ax, (what, means) in zip(axes.ravel(), panels.items(), strict=True):
+        sites = np.arange(means.shape[1] + 1) - 0.5
+        mesh = ax.pcolormesh(_edges(along), sites, means.T, cmap="cividis")
+        figure.colorbar(mesh, cax=ax.inset_axes((1.04, 0.0, 0.05, 1.0)), label=what)
+        ax.set_xlabel(label)
+        ax.set_ylabel("site i", fontsize=9)
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    return figure
+
+
+def _edges(centres: np.ndarray) -> np.ndarray:
+    """Half-way between neighbours, and as far beyond the first and the last."""
+    middles = (centres[1:] + centres[:-1]) / 2
+    ends = 2 * centres[0] - middles[0], 2 * centres[-1] - middles[-1]
+    return np.concatenate([ends[:1], middles, ends[1:]])

@@ -39,12 +39,12 @@ def grid(
     heights=None,
     gaps=(0.0, 0.0),
     left=0.75,
+    right=0.15,
     bottom=0.5,
     top=0.3,
     share=True,
 ):
     """A figure of panels of (width, mean height) inches that `share` their axes; gaps in inches."""
-    right = 0.15
     width = left + columns * panel[0] + (columns - 1) * gaps[0] + right
     height = bottom + rows * panel[1] + (rows - 1) * gaps[1] + top
     figure = Figure(figsize=(width, height))

@@ -4,28 +4,41 @@ from physgen.spins.tomography.bootstrap import Bootstrap, bootstrap, interval_of
 from physgen.spins.tomography.born import amplitudes_of
 from physgen.spins.tomography.pure import Reconstruction, TomographySettings, reconstruct
 from physgen.spins.tomography.readers import (
+    controls_of,
     counts_as_shots,
     read_amplitudes,
+    read_control,
     read_shots,
     save_amplitudes,
     save_shots,
 )
 from physgen.spins.tomography.readout import Readout
 from physgen.spins.tomography.shots import Shots
+from physgen.spins.tomography.sweep import Sweep, fit_sweep
+from physgen.spins.tomography.sweep_density import SweepDensity, save_sweep
+from physgen.spins.tomography.sweep_observables import SweepObservables, sweep_observables
 
 __all__ = [
     "Bootstrap",
     "Readout",
     "Reconstruction",
     "Shots",
+    "Sweep",
+    "SweepDensity",
+    "SweepObservables",
     "TomographySettings",
     "amplitudes_of",
     "bootstrap",
+    "controls_of",
     "counts_as_shots",
+    "fit_sweep",
     "interval_of",
     "read_amplitudes",
+    "read_control",
     "read_shots",
     "reconstruct",
     "save_amplitudes",
     "save_shots",
+    "save_sweep",
+    "sweep_observables",
 ]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from physgen.density import Density
 from physgen.train import FitResult, FitSettings, OptimizerSettings, Report, fit, gradient_step
@@ -15,12 +15,21 @@ from physgen.train import FitResult, FitSettings, OptimizerSettings, Report, fit
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """held_out, error: the mean log p of held-out events in nats, and its standard error."""
+    """log_p: of each held-out event, in nats."""
 
     density: Any
-    held_out: float
-    error: float
+    log_p: Float[np.ndarray, " h"]
     run: FitResult
+
+    @property
+    def held_out(self) -> float:
+        """The mean log p of held-out events."""
+        return float(self.log_p.mean())
+
+    @property
+    def error(self) -> float:
+        """Its standard error."""
+        return float(self.log_p.std() / np.sqrt(max(len(self.log_p) - 1, 1)))
 
 
 def fit_density(
@@ -60,6 +69,5 @@ def fit_density(
         report=report,
     )
     trained = nnx.merge(graph, step.unravel(run.state.ema), rest)
-    values = np.asarray(jax.jit(log_prob)(trained, jax.tree.map(jnp.asarray, held_out)), float)
-    error = float(values.std() / np.sqrt(max(len(values) - 1, 1)))
-    return Fitted(trained, float(values.mean()), error, run)
+    log_p = jax.jit(log_prob)(trained, jax.tree.map(jnp.asarray, held_out))
+    return Fitted(trained, np.asarray(log_p, float), run)

@@ -3,21 +3,23 @@
 Shots are text, NPY, NPZ, HDF5 or JSON. In JSON they are counts: {"00": 510, "11": 490}, or such a
 dictionary for each basis, {"XX": {...}, "ZZ": {...}}, or what Qiskit writes of a result. A bit
 string is read as it is written: its first character is the first site and the most significant bit
-of a basis index, which is Qiskit's last qubit.
+of a basis index, which is Qiskit's last qubit. NPZ and HDF5 may hold a control beside the shots,
+such as a time: an array with a number for each.
 """
 
 import json
 import os
-import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from jaxtyping import Complex
+from jaxtyping import Complex, Float
 
 from physgen.errors import InputError
 from physgen.io import atomic_path, open_hdf5, write_header
+from physgen.io.npz import read_npz
 from physgen.spins.tomography.shots import Shots
 
 KIND = "shots"
@@ -39,15 +41,54 @@ def read_shots(path: str | os.PathLike[str], bases: str | os.PathLike[str] | Non
     path = Path(path)
     if not path.is_file():
         raise InputError(f"expected a file of shots, found none at {path}; check the name")
-    found = {
-        ".npy": _read_npy,
-        ".npz": _read_npz,
-        ".h5": _read_hdf5,
-        ".hdf5": _read_hdf5,
-        ".json": _read_counts,
-    }.get(path.suffix.lower(), _read_text)(path)
-    outcomes, inside = found if isinstance(found, tuple) else (found, None)
+    suffix, arrays, inside = path.suffix.lower(), _arrays(path), None
+    if arrays is not None:
+        outcomes, inside = _outcomes(arrays, path), _bases_of(arrays)
+    elif suffix == ".json":
+        outcomes, inside = _read_counts(path)
+    else:
+        outcomes = _read_npy(path) if suffix == ".npy" else _read_text(path)
     return Shots.of(outcomes, inside if bases is None else _bases(bases))
+
+
+def read_control(
+    path: str | os.PathLike[str], names: Sequence[str]
+) -> Float[np.ndarray, "b columns"]:
+    """Arrays beside the shots of a .npz or .h5 file, by name, as columns.
+
+    Raises:
+        InputError: for another file, or a name that is given twice or holds no number for each
+            shot.
+    """
+    arrays = _beside_shots(Path(path))
+    if len(set(names)) < len(names):
+        raise InputError(f"expected every name of the control once, got {', '.join(names)}")
+    for name in names:
+        if name not in arrays:
+            raise InputError(
+                f"expected {name!r} with a number for each shot in {path}, a .npz or .h5 file, "
+                f"found {', '.join(arrays) or 'no such array'}"
+            )
+    return np.stack([arrays[name].astype(float) for name in names], axis=1)
+
+
+def controls_of(path: str | os.PathLike[str]) -> list[str]:
+    """The names of arrays beside the shots of a file that vary, that of fewest values first."""
+    values = {name: len(np.unique(array)) for name, array in _beside_shots(Path(path)).items()}
+    return sorted((name for name in values if values[name] > 1), key=values.__getitem__)
+
+
+def _beside_shots(path: Path) -> dict[str, np.ndarray]:
+    """One number for each shot, by name; none in files that hold nothing but shots."""
+    arrays = _arrays(path)
+    if arrays is None:
+        return {}
+    shots = np.shape(_outcomes(arrays, path))[:1]
+    return {
+        name: array
+        for name, array in sorted(arrays.items())
+        if np.ndim(array) == 1 and np.shape(array) == shots and array.dtype.kind in "biuf"
+    }
 
 
 def counts_as_shots(counts: dict[str, Any]) -> Shots:
@@ -166,23 +207,19 @@ def _read_npy(path: Path) -> np.ndarray:
         raise InputError(f"expected an array of numbers in {path}: {error}") from None
 
 
-def _read_npz(path: Path) -> tuple[np.ndarray, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return _named({name: file[name] for name in file.files}, path)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"expected arrays of numbers in {path}: {error}") from None
+def _arrays(path: Path) -> dict[str, Any] | None:
+    """All arrays of a .npz or .h5 file; None for another one."""
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return read_npz(path)
+    if suffix in (".h5", ".hdf5"):
+        with open_hdf5(path) as file:
+            return {k: v[()] for k, v in file.items() if isinstance(v, h5py.Dataset)}
+    return None
 
 
-def _read_hdf5(path: Path) -> tuple[np.ndarray, Any]:
-    with open_hdf5(path) as file:
-        return _named({k: v[()] for k, v in file.items() if isinstance(v, h5py.Dataset)}, path)
-
-
-def _named(arrays: dict[str, Any], path: Path) -> tuple[np.ndarray, Any]:
-    """The outcomes, by name or because there is one table of numbers alone, and the bases."""
+def _outcomes(arrays: dict[str, Any], path: Path) -> Any:
+    """By what it is called, or because it is the one table of numbers."""
     tables = [k for k, v in arrays.items() if np.ndim(v) == 2 and v.dtype.kind in "biuf"]
     name = next((name for name in NAMES if name in arrays), None)
     if name is None and len(tables) == 1:
@@ -192,10 +229,14 @@ def _named(arrays: dict[str, Any], path: Path) -> tuple[np.ndarray, Any]:
             f"expected an array {NAMES[0]!r} of shape (shots, sites) in {path}, found "
             f"{', '.join(sorted(arrays)) or 'none'}; name it so"
         )
+    return arrays[name]
+
+
+def _bases_of(arrays: dict[str, Any]) -> Any:
     bases = arrays.get("bases")
     if bases is not None and bases.dtype.kind in "SO":
-        bases = [text.decode() if isinstance(text, bytes) else text for text in bases.tolist()]
-    return arrays[name], bases
+        return [text.decode() if isinstance(text, bytes) else text for text in bases.tolist()]
+    return bases
 
 
 def _read_counts(path: Path) -> tuple[np.ndarray, Any]:
