@@ -219,10 +219,10 @@ def sweep(folder: Path) -> None:
     points, index = np.unique(times[:, 0], return_inverse=True)
     clock = Clock()
     found = fit_sweep(jax.random.key(0), x, times)
-    print(f"sweep, one model of all times: held out {said(found.log_likelihood)}, "
+    print(f"sweep, one model of all times: held out {in_words(found.log_likelihood)}, "
           f"{found.run.best_step} steps, {clock}", flush=True)  # fmt: skip
-    print(f"sweep, one model over independent sites: {said(found.over_independent)}, "
-          f"over Markov chains: {said(found.over_markov)}", flush=True)  # fmt: skip
+    print(f"sweep, one model over independent sites: {in_words(found.over_independent)}, "
+          f"over Markov chains: {in_words(found.over_markov)}", flush=True)  # fmt: skip
 
     test = np.isin(np.arange(len(x)), found.held_out)
     clock = Clock()
@@ -245,8 +245,8 @@ def sweep(folder: Path) -> None:
     )
     log_p = 2 * np.asarray(table, float)[index[test], of[test]]
     one = np.asarray(found.density.log_prob(x[test], times[test]), float)
-    print(f"sweep, a model for each time: held out {said(mean_of(log_p))}, one model over it: "
-          f"{said(mean_of(one - log_p))}, {clock}", flush=True)  # fmt: skip
+    print(f"sweep, a model for each time: held out {in_words(mean_of(log_p))}, one model over it: "
+          f"{in_words(mean_of(one - log_p))}, {clock}", flush=True)  # fmt: skip
 
     z = []
     for k in range(len(points)):
@@ -263,7 +263,7 @@ def sweep(folder: Path) -> None:
               f" of {some.size}", flush=True)  # fmt: skip
 
 
-def said(estimate: Estimate) -> str:
+def in_words(estimate: Estimate) -> str:
     return f"{estimate.value:.4f} +- {estimate.error:.4f}"
 
 

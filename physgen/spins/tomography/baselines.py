@@ -42,7 +42,7 @@ class MarkovChains:
     """
 
     first: Float[np.ndarray, "v 2"]
-    step: Float[np.ndarray, "v n-1 2 2"]
+    step: Float[np.ndarray, "v links 2 2"]
 
     @classmethod
     def fit(cls, outcomes: Int[np.ndarray, "b n"], which: Int[np.ndarray, " b"], v: int) -> Self:

@@ -31,6 +31,15 @@ class SweepSettings:
     units: int
     values: tuple[tuple[float, ...], ...]
 
+    @property
+    def frequencies(self) -> int:
+        """Octaves of sines that the network sees: the fastest spans ten values or more.
+
+        With faster ones it learns each value by itself, and errs where one is missing.
+        """
+        fewest = min(len(set(column)) for column in zip(*self.values, strict=True))
+        return min(max(int(np.log2(max(fewest - 1, 1) / 5)), 0), 3)
+
 
 class SweepDensity(SequenceDensity):
     """p(outcomes | control) of a chain, with the control in its own unit, (c,).
@@ -42,11 +51,10 @@ class SweepDensity(SequenceDensity):
         self.made_of = made_of
         standard = Standardisation.fit(self.values)
         columns = self.values.shape[1]
-        super().__init__(
-            ConditionedRecurrent(columns, 2, 2, made_of.units, rngs=rngs),
-            made_of.sites,
-            context_shape=(columns,),
+        network = ConditionedRecurrent(
+            columns, 2, 2, made_of.units, frequencies=made_of.frequencies, rngs=rngs
         )
+        super().__init__(network, made_of.sites, context_shape=(columns,))
         self.location = Fixed(jnp.asarray(standard.mean, jnp.float32))
         self.spread = Fixed(jnp.asarray(standard.scale, jnp.float32))
 
