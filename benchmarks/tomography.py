@@ -217,13 +217,17 @@ def sweep(folder: Path) -> None:
     shots, times = read_shots(file), read_control(file, ["run_time_us"])
     x, n = shots.outcomes, shots.sites
     points, index = np.unique(times[:, 0], return_inverse=True)
-    clock = Clock()
-    found = fit_sweep(jax.random.key(0), x, times)
-    print(f"sweep, one model of all times: held out {in_words(found.log_likelihood)}, "
-          f"{found.run.best_step} steps, {clock}", flush=True)  # fmt: skip
-    print(f"sweep, one model over independent sites: {in_words(found.over_independent)}, "
-          f"over Markov chains: {in_words(found.over_markov)}", flush=True)  # fmt: skip
+    sweeps = []
+    for seed in range(5):
+        clock = Clock()
+        sweeps.append(fit_sweep(jax.random.key(seed), x, times, report=Silent()))
+        print(f"sweep, one model of all times, split {seed}: held out "
+              f"{in_words(sweeps[-1].log_likelihood)}, over independent sites "
+              f"{in_words(sweeps[-1].over_independent)}, over Markov chains "
+              f"{in_words(sweeps[-1].over_markov)}, {sweeps[-1].run.best_step} steps, {clock}",
+              flush=True)  # fmt: skip
 
+    found = sweeps[0]
     test = np.isin(np.arange(len(x)), found.held_out)
     clock = Clock()
     rows, of = shots.distinct_rows()
@@ -251,7 +255,7 @@ def sweep(folder: Path) -> None:
     z = []
     for k in range(len(points)):
         at = index == k
-        drawn = np.asarray(found.density.sample(jax.random.key(k), 4096, points[k : k + 1]))
+        drawn = np.asarray(found.density.sample(jax.random.key(100 + k), 4096, points[k : k + 1]))
         for values in (lambda s: s, lambda s: s[:, 1:] * s[:, :-1], lambda s: s[:, 2:] * s[:, :-2]):
             real, made = values(x[at]).astype(float), values(drawn).astype(float)
             error = np.sqrt(made.mean(0) * (1 - made.mean(0)) * (1 / len(real) + 1 / len(made)))

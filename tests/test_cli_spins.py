@@ -6,6 +6,7 @@ import pytest
 
 import physgen
 from physgen.cli.main import main
+from physgen.io import read_model
 
 SMALL = [
     "--n",
@@ -118,3 +119,72 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, arguments, message
     assert status == 2 and message in said.err
     assert "Traceback" not in said.err and said.err.startswith("physgen: ")
     assert not list(tmp_path.iterdir())
+
+
+def sweep_of_shots(path, **others):
+    rng = np.random.default_rng(0)
+    time = rng.choice([0.0, 0.5, 1.0], 300)
+    first = rng.random(300) < 0.1 + 0.8 * time
+    outcomes = np.stack([first, first ^ (rng.random(300) < 0.1)], axis=1).astype(np.uint8)
+    np.savez(path, **{"rydberg": outcomes, "time_us": time, "spacing_um": np.array(5.5), **others})
+
+
+def test_one_model_of_a_sweep(tmp_path, capsys):
+    shots, model, out = (tmp_path / name for name in ("shots.npz", "model.h5", "observables.h5"))
+    sweep_of_shots(shots)
+    command = ["spins", "tomography", shots, "--control", "time_us", "--out", model]
+    status, said = run(capsys, *command, "--units", 4, "--steps", 200, "--json")
+    figures = json.loads(said.out)
+    assert status == 0 and "pooled" not in said.err
+    wanted = {"sites": 2, "shots": 300, "control": "time_us", "values": 3, "held_out_shots": 30}
+    assert wanted.items() <= figures.items() and figures["seconds"] > 0
+    assert -1.386 < figures["held_out_log_likelihood"] < -0.6
+    for name in ("held_out_log_likelihood", "gain_over_independent", "gain_over_markov"):
+        assert figures[f"{name}_error"] > 0 and np.isfinite(figures[name])
+
+    assert physgen.load(model).values.tolist() == [[0.0], [0.5], [1.0]]
+    assert read_model(model).metadata["control"] == ["time_us"]
+    status, said = run(capsys, "spins", "observe", model, "--out", out, "--samples", 4000)
+    assert status == 0 and "3 values of time_us" in said.out
+    assert out.with_suffix(".png").exists()
+    with h5py.File(out) as file:
+        assert file["control/time_us"][:].tolist() == [0.0, 0.5, 1.0]
+        z, error = file["magnetisation_z/value"][:], file["magnetisation_z/error"][:]
+        assert file["neighbours_zz/value"].shape == file["neighbours_zz/error"].shape == (3, 1)
+    assert z.shape == (3, 2) and (error > 0).all() and (z[0] > 0.3).all() and (z[2] < -0.3).all()
+
+    status, said = run(capsys, *command)
+    assert status == 2 and "--force" in said.err and said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "others", "message"),
+    [
+        (["--control", "nothing"], {}, "found time_us"),
+        (["--control", "spacing_um"], {}, "found time_us"),
+        (["--control", "time_us,time_us"], {}, "once"),
+        (["--control", "same"], {"same": np.ones(300)}, "a control that varies"),
+        (["--control", "time_us"], {"bases": np.array([b"ZZ", b"XX"] * 150)}, "got X, Z"),
+        (["--control", "time_us", "--target", "psi.txt"], {}, "no --target with --control"),
+        (["--control", "time_us", "--spin-flip"], {}, "no --spin-flip with"),
+        (["--control", "time_us", "--members", "4"], {}, "no --members with"),
+        (["--control", "time_us", "--ansatz", "nade"], {}, "no --ansatz with"),
+        (["--control", "time_us", "--units", "0"], {}, "one unit"),
+    ],
+)
+def test_what_is_no_sweep_is_one_line(tmp_path, monkeypatch, capsys, arguments, others, message):
+    monkeypatch.chdir(tmp_path)
+    sweep_of_shots("shots.npz", **others)
+    status, said = run(capsys, "spins", "tomography", "shots.npz", "--out", "m.h5", *arguments)
+    assert status == 2 and message in said.err
+    assert said.err.startswith("physgen: ") and said.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["shots.npz"]
+
+
+def test_pooled_values_are_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    sweep_of_shots("shots.npz", shot=np.arange(300), same=np.ones(300))
+    command = ["spins", "tomography", "shots.npz", "--out", "state.h5", "--target", "nowhere.txt"]
+    note, error = run(capsys, *command)[1].err.splitlines()
+    assert "pooled" in note and "--control time_us or shot makes" in note and "same" not in note
+    assert "nowhere.txt" in error
