@@ -7,9 +7,6 @@ from flax import nnx
 from physgen.densities.sequences import SequenceDensity
 from physgen.errors import InputError
 from physgen.nets.autoregressive import FVSBN
-from physgen.nets.conditioned import ConditionedRecurrent
-from physgen.spins.tomography.born import configurations
-from physgen.spins.tomography.likelihood import fit_density
 from physgen.spins.tomography.povm import (
     density_matrix,
     fit_outcomes,
@@ -17,7 +14,7 @@ from physgen.spins.tomography.povm import (
     tetrahedral_povm,
 )
 from physgen.spins.tomography.shots import Shots
-from physgen.train import FitSettings, OptimizerSettings, Silent
+from physgen.train import Silent
 
 POVMS = [pauli_povm(), tetrahedral_povm()]
 
@@ -87,30 +84,3 @@ def test_outcomes_of_a_mixed_state_give_it_back():
         tetrahedral_povm().symbols(Shots.of([[0, 1]], "XY"))
     shots = Shots.of([[0, 1], [1, 1]], ["XY", "ZZ"])
     assert povm.symbols(shots).tolist() == [[0, 3], [5, 5]]
-
-
-def test_one_model_covers_a_sweep():
-    network = ConditionedRecurrent(1, 2, 2, 6, rngs=nnx.Rngs(0))
-    density = SequenceDensity(network, 2, context_shape=(1,))
-    rng = np.random.default_rng(0)
-    t = rng.choice([-1.0, 0.0, 1.0], 6000)
-    first = rng.random(6000) < 0.5 + 0.3 * t
-    x = np.stack([first, first ^ (rng.random(6000) < 0.2)], axis=1).astype(int)
-    context = t[:, None].astype(np.float32)
-    data = {"x": x[:5000], "context": context[:5000]}
-    found = fit_density(
-        jax.random.key(0),
-        density,
-        data,
-        {"x": x[5000:], "context": context[5000:]},
-        FitSettings(batch_size=256, steps=200),
-        OptimizerSettings(learning_rate=1e-2, ema_decay=0.9),
-        report=Silent(),
-    ).density
-    for value in (-1.0, 0.0, 1.0):
-        p = np.exp(np.asarray(found.log_prob(configurations(2), np.array([value])), float))
-        up = 0.5 + 0.3 * value
-        wanted = [(1 - up) * 0.8, (1 - up) * 0.2, up * 0.2, up * 0.8]
-        np.testing.assert_allclose(p, wanted, atol=0.05)
-    drawn = np.asarray(found.sample(jax.random.key(1), 2000, np.array([1.0], np.float32)))
-    assert drawn[:, 0].mean() == pytest.approx(0.8, abs=0.06)
