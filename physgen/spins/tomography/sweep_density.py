@@ -109,4 +109,5 @@ def load_sweep(path: str | os.PathLike[str] | ModelFile, network: None = None) -
     file = path if isinstance(path, ModelFile) else read_model(path)
     if file.kind != KIND or network is not None:
         raise InputError(f"expected the density of a sweep in {file.path}, found a {file.kind}")
-    return file.restored(SweepDensity(file.settings_as(SweepSettings), rngs=nnx.Rngs(0)))
+    settings = file.settings_as(SweepSettings)
+    return file.restored(nnx.eval_shape(lambda: SweepDensity(settings, rngs=nnx.Rngs(0))))
