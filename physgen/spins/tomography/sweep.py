@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from flax import nnx
 from jaxtyping import Float, Int, PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from physgen.data import split
 from physgen.errors import InputError
+from physgen.nets.stacked import built
 from physgen.spins.estimates import Estimate, mean_of
 from physgen.spins.tomography.baselines import IndependentSites, MarkovChains
 from physgen.spins.tomography.likelihood import fit_density
@@ -88,7 +88,7 @@ def fit_sweep(
     context = columns.astype(np.float32)
     found = fit_density(
         key_fit,
-        SweepDensity(settings, rngs=nnx.Rngs(key_init)),
+        built(lambda rngs: SweepDensity(settings, rngs=rngs), key_init),
         {"x": x[train], "context": context[train]},
         {"x": x[test], "context": context[test]},
         FitSettings(batch_size=min(256, len(train)), steps=steps, validate_every=100, patience=6),

@@ -110,4 +110,4 @@ def load_sweep(path: str | os.PathLike[str] | ModelFile, network: None = None) -
     if file.kind != KIND or network is not None:
         raise InputError(f"expected the density of a sweep in {file.path}, found a {file.kind}")
     settings = file.settings_as(SweepSettings)
-    return file.restored(nnx.eval_shape(lambda: SweepDensity(settings, rngs=nnx.Rngs(0))))
+    return file.restored(lambda: SweepDensity(settings, rngs=nnx.Rngs(0)))
