@@ -70,6 +70,7 @@ def heisenberg(j2: float) -> Callable[[int], Hamiltonian]:
 GRU = GRUWavefunction(units=50)
 EVEN = GRUWavefunction(units=50, spin_flip=True)
 SINGLET = GRUWavefunction(units=64, marshall=True, sector=0, spin_flip=True)
+UNSIGNED = GRUWavefunction(units=64, phase=True, sector=0, spin_flip=True)
 TO_100 = stages((20, 100), (40, 80), (100, 150))
 CASES = (
     Case("ising-100-h0.5", ising(0.5), GRU, stages((100, 200))),  # grown, it holds a domain wall
@@ -84,6 +85,7 @@ CASES = (
         Case(f"heisenberg-100-j{j2}", heisenberg(j2), SINGLET, TO_100, DMRG.get(j2))
         for j2 in (0.0, 0.5)
     ),
+    Case("heisenberg-100-unsigned", heisenberg(0.0), UNSIGNED, TO_100, DMRG[0.0]),
     Case(
         "heisenberg-100-j0.2",
         heisenberg(0.2),
