@@ -77,6 +77,13 @@ def test_numbers_of_simulations_and_rows_must_agree(tmp_path):
     assert "is not a folder" in error_of(find_simulations, tmp_path / "none", "*")
 
 
+def test_a_folder_that_is_not_there_is_named_before_the_table(capsys, tmp_path):
+    folder, out = tmp_path / "none", tmp_path / "mocks.h5"
+    table = ["--parameters", folder / "table.csv", "--out", out]
+    status, _, err = run(capsys, "galaxies", "build", folder, "--pattern", "*", *table)
+    assert status == 2 and err.startswith(f"physgen: {folder} is not a folder")
+
+
 def test_everything_is_kept_padded_and_masked(tmp_path):
     paths = simulations(tmp_path)
     seen = []

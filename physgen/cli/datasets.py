@@ -68,8 +68,8 @@ def build(options: argparse.Namespace) -> None:
     selection = Selection(
         options.most, options.minimum_mass, options.objects, options.box, options.redshift
     )
-    table = read_parameters(options.parameters, options.columns)
     paths = find_simulations(options.folder, options.pattern)
+    table = read_parameters(options.parameters, options.columns)
     rows = match_rows(paths, options.folder, table, partial=options.partial)
     table = table._replace(values=table.values[rows])
     shown = progress("simulations")
