@@ -186,7 +186,7 @@ def test_boxes_with_parameters_of_their_own_are_pooled():
         ({"velocity": None}, "held-out catalogue has velocity and the generated catalogue has not"),
         ({"log_mass": np.ones((80, 64))}, "generated catalogue has log_mass"),
         ({"box_size": 101.0}, "one size, got 101 and 100"),
-        ({"box_size": None}, "no periodic box"),
+        ({"box_size": None}, r"no periodic box and 100; give .*\(--box, box_size=\)"),
         ({"parameter_names": ("mass",)}, "same parameters"),
         ({"position_unit": "kpc"}, "one unit, got kpc"),
         ({"velocity_unit": "m/s"}, "one unit, got m/s"),

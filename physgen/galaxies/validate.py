@@ -129,9 +129,10 @@ def _check(generated: Catalogue, other: Catalogue, name: str, features: bool = T
     if (None in sizes and sizes[0] is not sizes[1]) or not np.isclose(
         *(s or 0.0 for s in sizes), rtol=1e-6, atol=0
     ):
+        remedy = "; give the side that a file lacks (--box, box_size=)" if None in sizes else ""
         raise InputError(
             f"generated and {name} boxes must have one size, got {_size(sizes[0])} and "
-            f"{_size(sizes[1])}"
+            f"{_size(sizes[1])}{remedy}"
         )
     if generated.position_unit != other.position_unit:
         raise InputError(
