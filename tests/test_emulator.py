@@ -1,5 +1,7 @@
 """The emulator: what it promises whatever it has learned, and that it learns."""
 
+from dataclasses import replace
+
 import h5py
 import jax
 import jax.numpy as jnp
@@ -204,6 +206,20 @@ def test_large_boxes_are_worked_on_in_small_portions(monkeypatch):
     assert microbatch(50_000, 16, None) is None
     monkeypatch.setattr(jax, "device_count", lambda: 2)
     assert [boxes_at_once(n, 64) for n in (128, 6000, 10**6)] == [64, 2, 2]
+
+
+def test_open_space_is_told_before_training():
+    class Notes(Silent):
+        def note(self, text):
+            told.append(text)
+
+    for box_size, expected in ((None, 1), (BOX, 0)):
+        told = []
+        lonely = pairs_catalogue(4, 0, box_size=box_size)
+        lonely = replace(lonely, mask=np.arange(POINTS) < np.ones((4, 1)))
+        with pytest.raises(InputError, match="at least 2 galaxies"):
+            train_emulator(jax.random.key(0), lonely, report=Notes())
+        assert len(told) == expected and all("(--box, box_size=)" in text for text in told)
 
 
 @pytest.mark.slow

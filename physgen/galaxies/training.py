@@ -24,7 +24,15 @@ from physgen.galaxies.portions import microbatch
 from physgen.nets.p3m import P3MSettings
 from physgen.nets.pairs import PairSettings
 from physgen.nets.stacked import built
-from physgen.train import FitResult, FitSettings, OptimizerSettings, Report, fit, gradient_step
+from physgen.train import (
+    FitResult,
+    FitSettings,
+    OptimizerSettings,
+    ProgressLine,
+    Report,
+    fit,
+    gradient_step,
+)
 
 _COUNTS = 2**31  # folded into the key of the counts; no step count reaches it
 
@@ -102,6 +110,12 @@ def train_emulator(
     Raises:
         InputError: if there are fewer than two boxes, or a cloud has a single galaxy.
     """
+    report = ProgressLine() if report is None else report
+    if catalogue.box_size is None:
+        report.note(
+            "no box_size: galaxies are learned in open space, around the origin; give the side of "
+            "the box if it is periodic (--box, box_size=)"
+        )
     settings = emulator_settings(catalogue) if settings is None else settings
     key_init, key_split, key_fit = jax.random.split(key, 3)
     emulator = built(lambda rngs: GalaxyEmulator(settings, network, rngs=rngs), key_init)
