@@ -10,6 +10,7 @@ from physgen import InputError
 from physgen.plots import Curves, curves
 from physgen.validation import Statistic, memorisation_test, validate, write_report
 from physgen.validation.figures import report_figures
+from physgen.validation.html import p_value
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,12 @@ def report():
         parameter_names=("<b>",),
         memorisation=memorisation_test(features, rng.normal(size=(20, 4)), features),
     )
+
+
+def test_p_values_are_never_zero():
+    assert p_value(0.0) == "< 0.001" and p_value(0.0004, 4) == "0.0004"
+    assert p_value(0.0123, equals="= ") == "= 0.012" and p_value(0.0, equals="= ") == "< 0.001"
+    assert p_value(1.0) == "1.000" and p_value(float("nan")) == "n/a"
 
 
 class Page(HTMLParser):

@@ -57,6 +57,13 @@ def test_it_is_the_recipe_of_the_tables(ours, theirs):
     assert found.classifier is ours
 
 
+def test_what_guessing_reaches_is_said_of_unequal_numbers():
+    x, y = gaussians(n=40, shift=0)
+    found = c2st(x, y[:10], classifier=FOREST, permutations=0)
+    assert found.note == "40 against 10: guessing reaches 0.800."
+    assert c2st(x, y, classifier=FOREST, permutations=0).note == ""
+
+
 def test_accuracy_of_gaussians_is_that_of_the_best_classifier():
     """Unit Gaussians 2 apart: a sample is on its own side with probability ndtr(1)."""
     rng = np.random.default_rng(1)

@@ -210,8 +210,8 @@ class Check:
         rows = [
             (
                 name,
-                f"{test.p_value:.3f}",
-                f"{p:.3f}",
+                html.p_value(test.p_value),
+                html.p_value(p),
                 f"{held:.0%}",
                 f"{above:.0%}",
                 f"{learned:.0%}",

@@ -162,7 +162,9 @@ def c2st(
         groups = np.zeros(len(both), int) if strata is None else np.concatenate(strata)
         p_value = held_out_p_value(both, labels == 1, classifier, groups, permutations, seed)
         null = f"{permutations} permutations of held-out labels, twice"
-    return C2ST(accuracies, classifier, p_value, len(x), len(y), x.shape[1], null)
+    larger = max(len(x), len(y)) / len(both)
+    note = f"{len(x)} against {len(y)}: guessing reaches {larger:.3f}." if len(x) != len(y) else ""
+    return C2ST(accuracies, classifier, p_value, len(x), len(y), x.shape[1], null, note=note)
 
 
 def held_out_p_value(

@@ -78,7 +78,9 @@ def c2st_clouds(
         strata=strata,
         seed=seed,
     )
-    return replace(found, name="C2ST of points", note=f"{k} neighbours of each point.")
+    return replace(
+        found, name="C2ST of points", note=f"{k} neighbours of each point. {found.note}".rstrip()
+    )
 
 
 class _Sets:

@@ -1,6 +1,7 @@
 """The pieces of an HTML page that needs nothing else: everything is inline."""
 
 import base64
+import math
 from collections.abc import Sequence
 from html import escape
 from io import BytesIO
@@ -68,6 +69,17 @@ def table(
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
         "</div>"
     )
+
+
+def p_value(p: float, digits: int = 3, equals: str = "") -> str:
+    """A p-value to so many digits, "< 0.001" where none of them would show; NaN is "n/a".
+
+    `equals` stands before a number that is shown, for sentences.
+    """
+    least = 10.0**-digits
+    if p < least:
+        return f"< {least:.{digits}f}"
+    return "n/a" if math.isnan(p) else f"{equals}{p:.{digits}f}"
 
 
 def _cell(text: str, bold: bool) -> str:

@@ -1,6 +1,7 @@
 """A report as one HTML page that needs nothing else."""
 
 from collections.abc import Sequence
+from html import escape
 
 import numpy as np
 
@@ -73,7 +74,7 @@ def _row(result: StatisticResult, alpha):
     row, bold = [result.statistic.name, *map(_number, sizes)], [False] * (1 + len(sizes))
     for test in (result.mean_test, result.spread_test):
         p_value = np.nan if np.isnan(test.p_adjusted) else test.p_value
-        row += [_number(p, 3) for p in (p_value, test.p_adjusted)]
+        row += [html.p_value(p) for p in (p_value, test.p_adjusted)]
         bold += [bool(test.p_adjusted < alpha)] * 2
     return row, bold
 
@@ -86,7 +87,13 @@ def _joint(report):
     if not report.joint:
         return ""
     rows = [
-        (t.name, f"{t.statistic:.4g}", _number(t.p_value, 4), _number(t.p_adjusted, 4), t.null)
+        (
+            t.name,
+            f"{t.statistic:.4g}",
+            html.p_value(t.p_value, 4),
+            html.p_value(t.p_adjusted, 4),
+            t.null,
+        )
         for t in report.joint
     ]
     wrong = [bool(t.p_adjusted < report.alpha) for t in report.joint]
@@ -96,10 +103,11 @@ def _joint(report):
             html.table(_JOINT, rows, [[False, False, w, w, False] for w in wrong]),
             html.small(
                 "Hotelling: T^2 of the means. Covariance: squared difference of covariances. C2ST: "
-                "accuracy of a classifier on boxes it has not seen. PQMass: chi^2 of counts in "
-                "random cells. KPD: unbiased kernel distance. Frechet: squared distance, "
-                "extrapolated to ensembles of infinite size. Wasserstein: the largest distance of "
-                "a bin, in units of its scatter."
+                "accuracy of a classifier on boxes it has not seen, by chance 0.5 or, of unequal "
+                "numbers, the share of the larger. PQMass: chi^2 of counts in random cells. KPD: "
+                "unbiased kernel distance. Frechet: squared distance, extrapolated to ensembles of "
+                "infinite size. Wasserstein: the largest distance of a bin, in units of its "
+                "scatter."
             ),
         ]
     )
@@ -109,12 +117,14 @@ def _memorisation(report):
     found = report.memorisation
     if found is None:
         return "<h2>Memorisation</h2><p>Not tested: give the training boxes to compare with.</p>"
+    copies, rank = (html.p_value(p, equals="= ") for p in (found.p_copies, found.p_rank))
+    together, adjusted = (html.p_value(p, 4, "= ") for p in (found.p_value, found.p_adjusted))
     return (
         f"<h2>Memorisation</h2><p>{found.copies} of {found.compared} generated "
-        f"boxes are nearer to a training box than any held-out box is (p = {found.p_copies:.3f}). "
+        f"boxes are nearer to a training box than any held-out box is (p {escape(copies)}). "
         f"Mann-Whitney z of the distances: {found.z:.2f} (negative: nearer than held-out boxes; "
-        f"p = {found.p_rank:.3f}). Both together: p = {found.p_value:.4f}, corrected for the "
-        f"number of tests {found.p_adjusted:.4f}. {found.identical} are "
+        f"p {escape(rank)}). Both together: p {escape(together)}, corrected for the "
+        f"number of tests p {escape(adjusted)}. {found.identical} are "
         "the same as a training box. Moved, mirrored, rotated and reordered copies count as "
         "copies.</p>"
     )
@@ -135,7 +145,7 @@ def _groups(report):
     return f"<h2>Parameter sets</h2>{html.table(columns, rows)}"
 
 
-def _number(value, digits=2):
+def _number(value):
     if np.isnan(value):
         return "n/a"
-    return "infinite" if np.isinf(value) else f"{value:.{digits}f}"
+    return "infinite" if np.isinf(value) else f"{value:.2f}"
