@@ -19,6 +19,7 @@ from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
 from physgen.inference.checks import require_usable
 from physgen.inference.fit import fit_posterior
 from physgen.inference.frame import Frame
+from physgen.inference.misspecification import UnlikeSimulations
 from physgen.inference.posterior import Posterior, PosteriorSettings
 from physgen.inference.scaling import Scaling
 from physgen.inference.training import PosteriorTraining, schedule_for
@@ -170,6 +171,7 @@ def test_saved_and_loaded_it_samples_the_same_bits(boxed, tmp_path, caplog):
     assert loaded.training == boxed.training and loaded.settings == boxed.settings
 
 
+@pytest.mark.filterwarnings("ignore::physgen.inference.misspecification.UnlikeSimulations")
 def test_observations_far_out_leave_values_and_gradients_finite(boxed):
     value_and_gradients = jax.jit(jax.value_and_grad(boxed._log_prob, argnums=(0, 1)))
     for size in (1e6, -1e6):
@@ -325,6 +327,15 @@ def test_observations_that_do_not_fit_are_refused(boxed, observation, message):
     with pytest.raises(InputError) as caught:
         boxed.sample(KEY, 10, observation)
     assert message in str(caught.value)
+
+
+def test_an_observation_unlike_the_simulations_is_warned_of(boxed):
+    theta, x = bent()
+    boxed.sample(KEY, 10, x[0])  # warnings are errors here
+    odd = x[0] + np.array([40.0, 0.0, 0.0], np.float32)
+    with pytest.warns(UnlikeSimulations, match=r"out of the simulated range .*: x\[0\];"):
+        boxed.sample(KEY, 10, odd)
+    boxed.sample_each(KEY, 10, odd[None])
 
 
 def test_a_file_of_another_kind_is_refused(boxed, tmp_path):

@@ -16,7 +16,6 @@ from physgen.cli.posteriors import (
     require_at_least,
     require_free,
     train,
-    warn_if_unlike,
     with_prior,
     words_of,
 )
@@ -72,7 +71,7 @@ def infer(options: argparse.Namespace) -> None:
     import jax
     import numpy as np
 
-    from physgen.inference.misspecification import misspecification
+    from physgen.inference.misspecification import misspecification, warn_if_unlike
     from physgen.inference.observed import read_observation
     from physgen.inference.results import PosteriorSamples
     from physgen.inference.store import Simulations
@@ -96,7 +95,7 @@ def infer(options: argparse.Namespace) -> None:
     posterior = train(options, fit_key, simulations)
     likeness = misspecification(observation, simulations.observations)
     warn_if_unlike(likeness)
-    samples = np.asarray(posterior.sample(sample_key, options.samples, observation))
+    samples = np.asarray(posterior.sample_each(sample_key, options.samples, observation[None])[0])
     drawn = PosteriorSamples.from_arrays(
         samples,
         names=posterior.names,

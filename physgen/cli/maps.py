@@ -31,7 +31,6 @@ from physgen.cli.posteriors import (
     require_at_least,
     require_free,
     train,
-    warn_if_unlike,
     with_prior,
     words_of,
 )
@@ -193,7 +192,7 @@ def _draw(options, key, posterior, simulations, clouds, boxes) -> "list[Posterio
     """Draws for each box, and a warning where a box is unlike the simulations."""
     import numpy as np
 
-    from physgen.inference.misspecification import misspecification
+    from physgen.inference.misspecification import misspecification, warn_if_unlike
     from physgen.inference.results import PosteriorSamples
 
     features = posterior.features(clouds)

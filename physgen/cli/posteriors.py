@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
     from physgen.inference.embeddings import AnyEmbedding
-    from physgen.inference.misspecification import Misspecification
     from physgen.inference.posterior import Posterior
     from physgen.inference.results import PosteriorSamples
     from physgen.inference.store import Simulations
@@ -191,12 +189,6 @@ def keep(
     with atomic_path(figure_path, overwrite) as temporary:
         figure.savefig(temporary, dpi=150)
     return paths, figure_path
-
-
-def warn_if_unlike(result: "Misspecification", where: str = "") -> None:
-    """A warning where an observation is unlike the simulations."""
-    if result.misspecified:
-        warnings.warn(f"{where}{result.finding()}; its posterior means little", stacklevel=2)
 
 
 def facts_of(options: argparse.Namespace, posterior: "Posterior") -> dict[str, Any]:

@@ -187,7 +187,10 @@ def _rows(m: int, n: int, size: int) -> int:
 
 
 def _samples(posterior: NamedPosterior, key, observation: np.ndarray) -> PosteriorSamples:
-    samples = np.asarray(posterior.sample(key, SHOWN, observation))
+    if isinstance(posterior, ManyObservations):
+        samples = np.asarray(posterior.sample_each(key, SHOWN, observation[None])[0])
+    else:
+        samples = np.asarray(posterior.sample(key, SHOWN, observation))
     return PosteriorSamples.from_arrays(
         samples,
         names=posterior.names,

@@ -7,6 +7,7 @@ for simulations: if the observation comes from the same distribution, its rank a
 uniform, whatever the distribution (a conformal test; Vovk et al. 2005).
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -29,6 +30,10 @@ _NAMED = 8  # entries that a sentence names
 _TIE_BREAK = 1e-6
 _ROUNDING = 1e-6  # float32's
 _DIGITS = 9  # of a score; the rest is rounding, which would make an order of ties
+
+
+class UnlikeSimulations(UserWarning):
+    """An observation that is unlike the simulations: its posterior means little."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +144,16 @@ def misspecification(
         tuple(compress(labels, beyond & (low == high))),
         alpha,
     )
+
+
+def warn_if_unlike(result: Misspecification, where: str = "", stacklevel: int = 2) -> None:
+    """Warn (`UnlikeSimulations`) where an observation is unlike the simulations."""
+    if result.misspecified:
+        warnings.warn(
+            f"{where}{result.finding()}; its posterior means little",
+            UnlikeSimulations,
+            stacklevel=stacklevel + 1,
+        )
 
 
 def combined(scores: Sequence[Score]) -> float:

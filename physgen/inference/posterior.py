@@ -20,6 +20,7 @@ from physgen.errors import InputError
 from physgen.inference.architectures import AffineFlow, FewSteps, FlowMatching, SplineFlow
 from physgen.inference.embeddings import AnyEmbedding
 from physgen.inference.frame import Frame
+from physgen.inference.misspecification import misspecification, warn_if_unlike
 from physgen.inference.scaling import Buffer, ScalingSettings
 from physgen.io import read_model, save_model
 from physgen.io.models import from_json
@@ -29,6 +30,7 @@ from physgen.train import FitResult
 KIND = "posterior"
 AT_ONCE = 16_384
 EMBEDDED_AT_ONCE = 64
+COMPARED = 50  # held-out simulations that say what is unlike them, at least
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,9 @@ class Posterior(Density):
     ) -> Float[Array, "n d"]:
         """Posterior samples, inside the prior's box; members of an ensemble take turns.
 
+        Warns (`UnlikeSimulations`) where the one observation, if it is no point cloud, is unlike
+        the held-out simulations; `misspecification` says more.
+
         Args:
             context: one observation, shape x_shape, or one for each sample, (n, *x_shape).
 
@@ -188,6 +193,7 @@ class Posterior(Density):
             raise InputError(f"expected at least one sample, got {n}")
         observation = self._observation(context)
         if observation.ndim == len(self.settings.x_shape):
+            self._warn_if_unlike(np.asarray(observation))
             return self.sample_each(key, n, observation[None])[0]
         contexts = self.contexts(n, observation)
         assert contexts is not None, "a posterior always has a context"
@@ -252,6 +258,15 @@ class Posterior(Density):
                 "missing, or train with an embedding that allows for it (missing=True)"
             )
         return given
+
+    def _warn_if_unlike(self, observation: np.ndarray) -> None:
+        _, simulated = self.held_out
+        if len(simulated) < COMPARED or not self.settings.scaling.kinds:
+            return
+        comparable = np.isfinite(observation) & np.isfinite(simulated).any(axis=0)
+        if comparable.any() and not np.isinf(observation).any():
+            alpha = max(0.01, 1.5 / (1 + len(simulated) // 2))  # what the most unlike would get
+            warn_if_unlike(misspecification(observation, simulated, alpha=alpha), stacklevel=3)
 
     def check(self, key: PRNGKeyArray, simulations: Any = None, **options: Any) -> Any:
         """Calibration against simulations, the held-out ones if None; see `inference.check`."""
