@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from physgen import InputError
-from physgen.plots import Curves, curves
+from physgen.plots import Curves, Measured, curves, measured
 from physgen.validation import Statistic, memorisation_test, validate, write_report
 from physgen.validation.figures import report_figures
 from physgen.validation.html import p_value
@@ -67,19 +67,36 @@ class Page(HTMLParser):
     [
         ([1.0, 1e-2, 1e-4], "log"),
         ([1.0, 1e-2, 0.0], "log"),
-        ([1.0, -1e-3, 1e-4], "symlog"),
+        ([1.0, -1e-3, 1e-4], "log"),
+        ([1.0, -0.5, 1e-4, 1e-4, 1e-4], "symlog"),
         ([3.0, 2.0, 1.0], "linear"),
         ([np.nan, 0.0, 0.0], "linear"),
     ],
 )
 def test_values_over_decades_stand_on_a_logarithmic_axis(values, scale):
-    mean, small = np.array(values), np.full(3, 1e-5)
-    panel = Curves("", mean, np.ones(3), small, mean, small, np.zeros(3))
-    figure = curves([panel], label="n", bin_label="m", edges=np.arange(4.0), bin_names=None)
+    mean, small = np.array(values), np.full(len(values), 1e-5)
+    panel = Curves("", mean, np.ones_like(mean), small, mean, small, np.zeros_like(mean))
+    edges = np.arange(len(values) + 1.0)
+    figure = curves([panel], label="n", bin_label="m", edges=edges, bin_names=None)
     assert figure.axes[0].get_yscale() == scale
     low, high = figure.axes[0].get_ylim()
     assert high > 1 or scale == "linear"
-    assert scale != "log" or 0 < low < min(value for value in values if value > 0)
+    assert scale != "log" or 0 < low < min(abs(value) for value in values if value)
+
+
+def test_negative_values_on_a_logarithmic_axis_are_open_symbols():
+    mean = np.array([1.0, 1e-2, -1e-3])
+    panel = Measured("xi", "r", mean, np.full(3, 5e-3), np.arange(4.0), None)
+    ax, last = measured([panel] * 3).axes[::2]
+    turned = {line.get_label(): line for line in ax.lines}["mean of the boxes, times -1"]
+    np.testing.assert_allclose(turned.get_data(), [[2.5], [1e-3]])
+    assert turned.get_markerfacecolor() == "white"
+    assert "mean of the boxes, times -1" in [t.get_text() for t in ax.get_legend().get_texts()]
+    edge, face = ax.collections[0].get_edgecolor(), ax.collections[0].get_facecolor()
+    assert np.abs(edge - face).max() > 0.2  # a legend's patch is seen on the band
+    lowest = ax.collections[0].get_datalim(ax.transData).y0
+    assert 0 < lowest < 1e-3  # the band ends at the axis, not at minus infinity
+    assert last.get_position().width > 1.5 * ax.get_position().width  # no blank quarter
 
 
 def test_report_is_one_page_that_needs_nothing_else(tmp_path, report):

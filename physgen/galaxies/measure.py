@@ -58,8 +58,12 @@ class Measurement:
         lines = [f"{self.galaxies} galaxies in {self.boxes} box(es), {where}"]
         for statistic in self.statistics:
             mean, scatter = moments(statistic)
-            unit = f" [{statistic.unit}]" if statistic.unit else ""
-            lines += ["", f"{statistic.label}{unit}, by {statistic.bin_label}"]
+            label = _with_unit(statistic.label, statistic.unit)
+            if statistic.bin_names == ("",):  # one number, said above if of one box
+                if self.boxes > 1:
+                    lines += ["", f"{label} a box  {mean[0]:.4g}  +- {scatter[0]:.3g}"]
+                continue
+            lines += ["", f"{label}, by {statistic.bin_label}"]
             for label, value, spread in zip(statistic.bin_labels, mean, scatter, strict=True):
                 around = "" if np.isnan(spread) else f"  +- {spread:.3g}"
                 exact = f"{value:.0f}" if statistic is self.statistics[0] else f"{value:.4g}"

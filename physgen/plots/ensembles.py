@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-from physgen.plots.style import BAND, GENERATED, REAL, SMALL, grid
+from physgen.plots.style import BAND, BAND_EDGE, GENERATED, REAL, SMALL, grid
 
 _LINEAR_RANGE = 10.0  # a ratio of largest to median value above which a scale is logarithmic
 _DECADES = 30.0  # a ratio of largest to least above which values stand on a logarithmic axis
@@ -90,22 +90,24 @@ def curves(
     """Means of real and generated boxes, one column a panel, and below them the difference.
 
     Bins are ranges (`edges`) or named (`bin_names`). The band is a single real box's scatter, the
-    bars are errors of the means.
+    bars are errors of the means. Values over decades stand on a logarithmic axis, those below zero
+    as open symbols.
     """
     bottom = 0.5 if bin_names is None else 0.95
     figure, axes = grid(
         2, len(panels), panel=(3.0, 1.8), heights=(2.4, 1), gaps=(0.12, 0.08), bottom=bottom
     )
+    means = np.concatenate([p.mean_real for p in panels])
+    bottom = None if edges is None else _bottom_of_decades(means)
     for (top, low), panel in zip(axes.T, panels, strict=True):
         x = _place_bins(low, edges, bin_names)
-        low_edge, high_edge = panel.mean_real - panel.scatter, panel.mean_real + panel.scatter
-        top.fill_between(x, low_edge, high_edge, color=BAND, lw=0, label="held-out: single box")
+        _band(top, x, panel.mean_real, panel.scatter, bottom, "held-out: scatter of one")
         joined = {} if bin_names is None else {"linestyle": "none"}
         for style, mean, error, name in (
             (REAL, panel.mean_real, panel.error_real, "held-out: mean"),
             (GENERATED, panel.mean_generated, panel.error_generated, "generated: mean"),
         ):
-            top.errorbar(x, mean, error, ms=3.5, lw=1.2, capsize=2, label=name, **(style | joined))
+            _means(top, x, mean, error, bottom is not None, name, style | joined)
         top.set_title(panel.title, fontsize=9)
         with np.errstate(divide="ignore", invalid="ignore"):
             error = np.hypot(panel.error_real, panel.error_generated) / panel.scatter
@@ -122,15 +124,16 @@ def curves(
             **(GENERATED | joined),
         )
         low.set_xlabel(bin_label)
-    means = np.concatenate([p.mean_real for p in panels])
     sizes = np.abs(means)
-    if edges is not None and _over_decades(means):
-        _log_scale(axes[0, 0], means)
+    if bottom is not None:
+        _log_scale(axes[0, 0], bottom)
     elif edges is not None and np.nanmax(sizes) > _LINEAR_RANGE * np.nanmedian(sizes):
         axes[0, 0].set_yscale("symlog", linthresh=0.01 * np.nanmax(sizes))
     axes[0, 0].set_ylabel(label, fontsize=9)
     axes[1, 0].set_ylabel("difference\n/ scatter", fontsize=9)
-    axes[0, 0].legend(fontsize=SMALL, frameon=False)
+    legends = [top.get_legend_handles_labels() for top in axes[0]]
+    named = {name: handle for pair in legends for handle, name in zip(*pair, strict=True)}
+    axes[0, 0].legend(named.values(), named.keys(), fontsize=SMALL, frameon=False)
     bound = max([1.5, *(1.3 * np.abs(p.z[np.isfinite(p.z)]).max(initial=0) for p in panels)])
     axes[1, 0].set_ylim(-bound, bound)
     return figure
@@ -149,26 +152,26 @@ class Measured:
 
 
 def measured(panels: Sequence[Measured]) -> Figure:
-    """The statistics of one catalogue, a panel each; positive ones over decades on a log axis."""
+    """The statistics of one catalogue, a panel each; those over decades on a log axis."""
     rows = -(-len(panels) // 2)
     figure = Figure(figsize=(9.0, 3.1 * rows), layout="constrained")
-    axes = figure.subplots(rows, 2, squeeze=False)
-    for ax in axes.ravel()[len(panels) :]:
-        ax.remove()
-    for ax, panel in zip(axes.ravel(), panels, strict=False):
+    places = figure.add_gridspec(rows, 2)
+    for i, panel in enumerate(panels):
+        alone = i == len(panels) - 1 and i % 2 == 0
+        ax = figure.add_subplot(places[i // 2, :] if alone else places[i // 2, i % 2])
         x = _place_bins(ax, panel.edges, panel.bin_names)
         several = bool(np.isfinite(panel.scatter).any())
-        name = "mean of the boxes" if several else "this box"
-        if several:
+        name = "mean of the boxes" if several else "this catalogue"
+        bottom = _bottom_of_decades(panel.mean)
+        if several and panel.edges is None:
             band = panel.mean - panel.scatter, panel.mean + panel.scatter
-            if panel.edges is None:
-                ax.vlines(x, *band, color=BAND, lw=5, label="single-box scatter")
-            else:
-                ax.fill_between(x, *band, color=BAND, lw=0, label="single-box scatter")
+            ax.vlines(x, *band, color=BAND, lw=5, label="single-box scatter")
+        elif several:
+            _band(ax, x, panel.mean, panel.scatter, bottom, "single-box scatter")
         joined = REAL if panel.edges is not None else REAL | {"linestyle": "none"}
-        ax.plot(x, panel.mean, ms=3.5, lw=1.2, label=name, **joined)
-        if _over_decades(panel.mean):
-            _log_scale(ax, panel.mean)
+        _means(ax, x, panel.mean, None, bottom is not None, name, joined)
+        if bottom is not None:
+            _log_scale(ax, bottom)
         ax.set_xlabel(panel.bin_label)
         ax.set_ylabel(panel.label, fontsize=9)
         ax.legend(fontsize=SMALL, frameon=False)
@@ -207,7 +210,7 @@ def z_strips(strips: Sequence[Strip], group_names: Sequence[str]) -> Figure:
         y -= tall + gap
     bar = figure.add_axes((left / width, 0.5 / height, 4.0 / width, 0.12 / height))
     figure.colorbar(ScalarMappable(norm, colours), cax=bar, orientation="horizontal", extend="both")
-    bar.set_xlabel("(generated - held-out) / single-box scatter", fontsize=9)
+    bar.set_xlabel("(generated - held-out) / scatter of one held-out", fontsize=9)
     return figure
 
 
@@ -219,28 +222,55 @@ def nearest_distances(
     ax = axes[0, 0]
     top = max(generated.max(), held_out.max())
     bins = np.linspace(0, 1.02 * top if top > 0 else 1, 41).tolist()
-    ax.hist(held_out, bins, density=True, color=BAND, label="held-out boxes")
+    ax.hist(held_out, bins, density=True, color=BAND, label="held-out")
     ax.hist(
         generated, bins, density=True, histtype="step", color=GENERATED["color"],
-        linestyle=GENERATED["linestyle"], linewidth=1.6, label="generated boxes",
+        linestyle=GENERATED["linestyle"], linewidth=1.6, label="generated",
     )  # fmt: skip
-    ax.axvline(held_out.min(), color=REAL["color"], lw=1, ls=":", label="closest held-out box")
-    ax.set_xlabel("distance to the nearest training box [standardised features]")
+    ax.axvline(held_out.min(), color=REAL["color"], lw=1, ls=":", label="closest held-out")
+    ax.set_xlabel("distance to the nearest of the training set [standardised features]")
     ax.set_ylabel("probability density")
     ax.legend(fontsize=SMALL, frameon=False)
     return figure
 
 
-def _over_decades(values: np.ndarray) -> bool:
-    """Whether values, none of them negative, belong on a logarithmic axis; zeros are off it."""
+def _bottom_of_decades(values: np.ndarray) -> float | None:
+    """Where a logarithmic axis of the sizes of values ends, a little below the least of them.
+
+    None where they belong on a linear one: unless positive ones span decades, and negative ones, if
+    there are any, are small beside them.
+    """
     shown = values[np.isfinite(values) & (values != 0)]
-    return bool(shown.size and shown.min() > 0 and shown.max() > _DECADES * shown.min())
+    least = np.abs(shown).min(initial=np.inf)
+    if shown.max(initial=0) > _DECADES * max(least, -shown.min(initial=0)):
+        return float(0.3 * least)
+    return None
 
 
-def _log_scale(ax: Axes, values: np.ndarray) -> None:
-    """A logarithmic axis that ends a little below the least of the positive values."""
+def _band(ax: Axes, x, mean, scatter, bottom: float | None, label: str) -> None:
+    """The scatter about a mean; on a logarithmic axis down to its bottom."""
+    if bottom is None:
+        low, high = mean - scatter, mean + scatter
+    else:
+        low, high = np.maximum(np.abs(mean) - scatter, bottom), np.abs(mean) + scatter
+    ax.fill_between(x, low, high, fc=BAND, ec=BAND_EDGE, lw=0.6, label=label)
+
+
+def _means(ax: Axes, x, mean, error, log: bool, label: str, style) -> None:
+    """A curve with errors; on a logarithmic axis negative values are open symbols, times -1."""
+    shown = np.abs(mean) if log else mean
+    ax.errorbar(x, shown, error, ms=3.5, lw=1.2, capsize=2, label=label, **style)
+    negative = mean < 0
+    if log and negative.any():
+        ax.plot(
+            x[negative], shown[negative], ms=4.5, mfc="white", zorder=3, label=f"{label}, times -1",
+            **(style | {"linestyle": "none"}),
+        )  # fmt: skip
+
+
+def _log_scale(ax: Axes, bottom: float) -> None:
     ax.set_yscale("log")
-    ax.set_ylim(bottom=0.3 * np.min(values[values > 0]))
+    ax.set_ylim(bottom=bottom)
 
 
 def _place_bins(ax: Axes, edges, bin_names) -> np.ndarray:

@@ -69,7 +69,7 @@ def _strips(report: Report, results: Sequence[StatisticResult]) -> CaptionedFigu
                 Strip(title, r.statistic.bin_labels, rows[worst])
                 for title, r, rows in zip(titles, results, z, strict=True)
             ],
-            [group_title(report, g) or "all boxes" for g in worst],
+            [group_title(report, g) or "all" for g in worst],
         ),
     )
 
