@@ -7,6 +7,7 @@ from statistics import NormalDist
 import h5py
 import numpy as np
 import pytest
+from matplotlib.contour import ContourSet
 
 from physgen import InputError
 from physgen.inference.results import PosteriorSamples
@@ -163,6 +164,17 @@ def test_contours_hold_the_stated_shares():
     for level, mass in zip(levels_of(density), (0.95, 0.68), strict=True):
         assert level == pytest.approx(1 - mass, rel=0.02)
         assert density[density >= level].sum() / density.sum() == pytest.approx(mass, abs=2e-3)
+
+
+@pytest.mark.parametrize("n", [500, 10_000])
+def test_a_flat_pair_has_no_islands_and_a_ridge_keeps_its_contours(n):
+    samples = np.random.default_rng(0).uniform(size=(n, 3))
+    samples[:, 2] = np.random.default_rng(1).normal(0.5, 0.1, n)
+    low, high = [0, 0, -np.inf], [1, 1, np.inf]
+    sets = [SampleSet("a", samples), SampleSet("b", samples[::-1])]
+    figure = triangle(sets, list("abc"), [""] * 3, low=low, high=high)
+    contours = [sum(isinstance(c, ContourSet) for c in ax.collections) for ax in figure.axes]
+    assert contours == [0, 0, 0, 3, 3, 0]
 
 
 def test_a_truth_outside_of_the_samples_and_a_bound_are_seen():

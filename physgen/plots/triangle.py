@@ -2,7 +2,8 @@
 
 The contours are those of the smallest regions that hold 68% and 95% of the samples, in a histogram
 smoothed with a Gaussian. At a bound the histogram is reflected, so that a posterior that piles up
-there is not pulled down.
+there is not pulled down. A pair that is flat but for the noise of the samples has no such region:
+its panel is filled.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ _GRID = 100  # cells of a histogram along an axis
 _TAIL = 0.002  # of the samples on either side that need not be seen
 _MARGIN = 0.12  # of the range of the samples
 _SHADES = (0.25, 0.5)  # opacity of the 95% and 68% regions
+_CLEAR = 9.0  # sigma by which a peak stands above the 95% contour; 6 of noise alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,12 +138,18 @@ def _marginal(ax: Axes, values, seen, style, filled: bool):
 
 def _pair(ax: Axes, values, seen, style, filled: bool):
     counts, x, y = np.histogram2d(*values.T, bins=_GRID, range=seen)
-    smooth = gaussian_filter(counts, 0.27 * _GRID / len(values) ** 0.25)
+    width = 0.27 * _GRID / len(values) ** 0.25
+    smooth = gaussian_filter(counts, width)
     levels = _levels(smooth)
+    peak, noise = smooth.max(), np.sqrt(levels[0] / (4 * np.pi)) / width
+    if peak - levels[0] < _CLEAR * noise:
+        if filled:
+            ax.fill_between(seen[0], *seen[1], color=style["color"], alpha=_SHADES[0], lw=0)
+        return
     arguments = _centres(x), _centres(y), smooth.T
     if filled:
         shades = [to_rgba(style["color"], shade) for shade in _SHADES]
-        ax.contourf(*arguments, levels=[*levels, 2 * smooth.max()], colors=shades)
+        ax.contourf(*arguments, levels=[*levels, 2 * peak], colors=shades)
     ax.contour(
         *arguments, levels=levels, colors=style["color"], linestyles=style["linestyle"],
         linewidths=(0.8, 1.3),
