@@ -302,18 +302,20 @@ def mocks(n=60, points=10, seed=0, **changes):
 
 @pytest.mark.slow
 def test_galaxy_maps(capsys, tmp_path):
-    write_catalogue(tmp_path / "mocks.h5", mocks())
+    write_catalogue(tmp_path / "mocks.h5", mocks(200))
     mask = np.arange(10) < np.array([[7], [10]])
     write_catalogue(tmp_path / "observed.h5", mocks(2, seed=1, mask=mask, velocity=None))
     out = tmp_path / "posterior.h5"
     status, text, _ = run(
         capsys, "galaxies", "infer", tmp_path / "observed.h5", "--simulations",
         tmp_path / "mocks.h5", "--out", out, "--steps", 2, "--samples", 64, "--density", "maf",
-        "--json",
+        "--check", tmp_path / "check", "--json",
     )  # fmt: skip
     figures = json.loads(text)
     assert status == 0 and len(figures["boxes"]) == 2 and out.with_suffix(".png").exists()
-    theta = mocks().parameters.astype(float)
+    assert "hardly anything was learned of Omega_m, sigma_8" in " ".join(figures["check"]["notes"])
+    assert (tmp_path / "check" / "report.html").exists()
+    theta = mocks(200).parameters.astype(float)
     margin = np.ptp(theta, axis=0) / (len(theta) - 1)
     np.testing.assert_allclose(figures["low"], theta.min(axis=0) - margin, rtol=1e-6)
     np.testing.assert_allclose(figures["high"], theta.max(axis=0) + margin, rtol=1e-6)

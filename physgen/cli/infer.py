@@ -10,10 +10,12 @@ from physgen.cli.options import add_json, tell
 from physgen.cli.posteriors import (
     add_density,
     add_training,
+    check_as_asked,
     density_of,
     facts_of,
     keep,
     require_at_least,
+    require_enough_to_check,
     require_free,
     train,
     with_prior,
@@ -21,7 +23,6 @@ from physgen.cli.posteriors import (
 )
 from physgen.errors import InputError
 
-FEWEST_TO_CHECK = 200
 TASKS = (
     "gaussian_linear",
     "gaussian_linear_uniform",
@@ -46,9 +47,6 @@ def add_commands(commands) -> None:
     )
     parser.add_argument(
         "--observation", type=Path, required=True, help="HDF5, NPY, or text with numbers"
-    )
-    parser.add_argument(
-        "--check", type=Path, metavar="FOLDER", help="write a report on the calibration there"
     )
     add_training(parser)
     parser.set_defaults(run=infer)
@@ -77,18 +75,8 @@ def infer(options: argparse.Namespace) -> None:
     from physgen.inference.store import Simulations
 
     require_free(options)
-    if options.check is not None:
-        from physgen.inference.check import check
-        from physgen.inference.check_report import FILES
-        from physgen.validation import folder
-
-        folder.require_free(options.check, options.force or options.resume, FILES)
     simulations = with_prior(options, Simulations.load(options.simulations))
-    if options.check is not None and len(simulations) < FEWEST_TO_CHECK:
-        raise InputError(
-            f"expected at least {FEWEST_TO_CHECK} simulations for --check, got {len(simulations)}: "
-            "a tenth of them is held out for it; simulate more, or leave out --check"
-        )
+    require_enough_to_check(options, simulations)
     observation = read_observation(options.observation, simulations.observations.shape[1:])
     _note_what_is_learned_from(options, simulations)
     fit_key, sample_key, check_key = jax.random.split(jax.random.key(options.seed), 3)
@@ -116,13 +104,8 @@ def infer(options: argparse.Namespace) -> None:
         "misspecification_p": likeness.p_value,
     }
     text = f"{drawn.summary()}\n{words_of(options, posterior)}, {samples_file}, {figure}"
-    if options.check is not None:
-        found = check(posterior, check_key, posterior.held_out, observation=observation)
-        found.write(options.check, overwrite=options.force or options.resume)
-        figures["check"] = {"calibrated": found.calibrated, "findings": found.findings}
-        lines = [found.headline, *(f"- {finding}" for finding in found.findings)]
-        text += "\n" + "\n".join([*lines, f"-> {options.check / 'report.html'}"])
-    tell(options, figures, text)
+    checked, words = check_as_asked(options, check_key, posterior, observation)
+    tell(options, figures | checked, "\n".join([text, *words]))
 
 
 def _note_what_is_learned_from(options, simulations) -> None:

@@ -25,10 +25,12 @@ from physgen.cli.options import tell, use_cores
 from physgen.cli.posteriors import (
     SHOWN,
     add_training,
+    check_as_asked,
     facts_of,
     keep,
     prior_ends,
     require_at_least,
+    require_enough_to_check,
     require_free,
     train,
     with_prior,
@@ -93,12 +95,15 @@ def infer(options: argparse.Namespace) -> None:
     boxes: Boxes = [None] if len(observed) == 1 else list(range(1, len(observed) + 1))
     _require_free(options, boxes)
     emulator = None if options.emulator is None else GalaxyEmulator.load(options.emulator)
-    fit_key, sample_key, likelihood_key = jax.random.split(jax.random.key(options.seed), 3)
+    keys = jax.random.split(jax.random.key(options.seed), 4)
+    fit_key, sample_key, likelihood_key, check_key = keys
     if emulator is not None:
         observed = observed.with_features(emulator.domain.features.modelled)
     if options.simulations is None:
         if emulator is None:
             raise InputError("expected --simulations, --emulator or both, got neither")
+        if options.check is not None:
+            raise InputError("expected --simulations beside --check, got none: give both")
         _infer_from_likelihood(options, likelihood_key, emulator, observed, boxes)
         return
 
@@ -108,6 +113,7 @@ def infer(options: argparse.Namespace) -> None:
     observed, mocks = _alike(observed, mocks, options.features)
     width = int(max(observed.counts.max(), mocks.counts.max()))
     simulations = with_prior(options, _simulations(mocks, width))
+    require_enough_to_check(options, simulations)
     found: list[FromLikelihood] = []
     if emulator is not None:
         box = simulations.low, simulations.high
@@ -138,6 +144,7 @@ def infer(options: argparse.Namespace) -> None:
         "likelihood": [facts(*pair) for pair in zip(found, agreements, strict=True)],
         **coverage_facts(coverage, options.power),
     }
+    checked, check_words = check_as_asked(options, check_key, posterior)
     tables = [each.summary() for each in drawn[:SHOWN]]
     if found:
         asked = map(words, found, agreements)
@@ -145,12 +152,13 @@ def infer(options: argparse.Namespace) -> None:
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     tell(
         options,
-        figures,
+        figures | checked,
         "\n".join(
             [
                 *_headed(boxes, tables),
                 *coverage_words(coverage, options.power),
                 f"{words_of(options, posterior)}, {paths[0]}{more}, {figure}",
+                *check_words,
             ]
         ),
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from physgen.inference.store import Simulations
 
 SHOWN = 4
+FEWEST_TO_CHECK = 200
 
 
 def add_density(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +43,9 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prior-low", metavar="A,B,...", help="low ends " + ends.format("low"))
     parser.add_argument("--prior-high", metavar="C,D,...", help="high ends " + ends.format("high"))
     parser.add_argument("--samples", type=int, default=10_000, help="to draw (default 10000)")
+    parser.add_argument(
+        "--check", type=Path, metavar="FOLDER", help="write a report on the calibration there"
+    )
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, help="training time, at most")
     budget.add_argument("--steps", type=int, help="optimiser steps, at most")
@@ -88,9 +92,23 @@ def require_free(options: argparse.Namespace, boxes: Sequence[int | None] = (Non
     written = [options.out, options.out.with_suffix(".png")]
     for path in [*written, *(samples_path(options.out, box) for box in boxes)]:
         require_writable(path, options.force or options.resume)
+    if options.check is not None:
+        from physgen.inference.check_report import FILES
+        from physgen.validation import folder
+
+        folder.require_free(options.check, options.force or options.resume, FILES)
     if options.resume and not _checkpoint(options.out).exists():
         raise InputError(
             f"expected {_checkpoint(options.out)} to resume from, found none: leave out --resume"
+        )
+
+
+def require_enough_to_check(options: argparse.Namespace, simulations: "Simulations") -> None:
+    """InputError if --check would have too few simulations."""
+    if options.check is not None and len(simulations) < FEWEST_TO_CHECK:
+        raise InputError(
+            f"expected at least {FEWEST_TO_CHECK} simulations for --check, got {len(simulations)}: "
+            "a tenth of them is held out for it; simulate more, or leave out --check"
         )
 
 
@@ -189,6 +207,24 @@ def keep(
     with atomic_path(figure_path, overwrite) as temporary:
         figure.savefig(temporary, dpi=150)
     return paths, figure_path
+
+
+def check_as_asked(
+    options: argparse.Namespace,
+    key: "PRNGKeyArray",
+    posterior: "Posterior",
+    observation: "np.ndarray | None" = None,
+) -> tuple[dict[str, Any], list[str]]:
+    """The report of --check, what --json says of it, and lines of text; nothing without it."""
+    from physgen.inference.check import check
+
+    if options.check is None:
+        return {}, []
+    found = check(posterior, key, posterior.held_out, observation=observation)
+    found.write(options.check, overwrite=options.force or options.resume)
+    facts = {"calibrated": found.calibrated, "findings": found.findings, "notes": found.notes}
+    said = [f"- {text}" for text in (*found.findings, *found.notes)]
+    return {"check": facts}, [found.headline, *said, f"-> {options.check / 'report.html'}"]
 
 
 def facts_of(options: argparse.Namespace, posterior: "Posterior") -> dict[str, Any]:

@@ -29,6 +29,7 @@ FIGURES = ("ranks", "coverage", "posterior", "observation", "predictions")
 
 FILES = frozenset({"report.html", "summary.json", *(f"{name}.png" for name in FIGURES)})
 _FEW = 100
+_LEARNED = 0.1  # contraction, below which a parameter has hardly moved
 _COLUMNS = (
     ("parameter", ""),
     ("p", "of uniform ranks"),
@@ -106,6 +107,13 @@ class Check:
             notes.append(
                 f"{self.n_simulations} simulations are few: only gross errors are seen. Give more "
                 "that the posterior was not trained on."
+            )
+        contraction = zip(self.names, self.calibration.contraction, strict=True)
+        unmoved = [name for name, learned in contraction if learned < _LEARNED]
+        if unmoved:
+            notes.append(
+                f"hardly anything was learned of {', '.join(unmoved)}: on average the posterior is "
+                "as wide as the prior. Train longer or on more simulations, or observe more."
             )
         return tuple(notes)
 
