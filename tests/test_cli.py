@@ -60,6 +60,7 @@ def test_the_path_of_a_user(capsys, tmp_path):
     train = ["galaxies", "train", mocks, "--steps", 4, "--out", emulator]
     status, out, err = run(capsys, *train, "--json")
     assert status == 0 and json.loads(out)["steps"] == 4
+    assert json.loads(out)["stopped_early"] is False
     assert not emulator.with_name("emulator.h5.checkpoint").exists()
     sample = ["galaxies", "sample", emulator, "--evaluations", 2]
     assert run(capsys, *sample, "--like", mocks, "--out", generated)[0] == 0

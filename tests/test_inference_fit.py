@@ -1,7 +1,9 @@
 """From simulations to a posterior: closed forms, files, ensembles, and what is refused."""
 
 import copy
+from argparse import Namespace
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ from jax.scipy.special import logsumexp
 from scipy.stats import norm
 
 import physgen
+from physgen.cli.posteriors import words_of
 from physgen.densities.truncation import normalise
 from physgen.errors import InputError
 from physgen.inference import Simulations, normal_prior, simulate, uniform_prior
@@ -93,6 +96,20 @@ def test_density_integrates_to_one_in_the_box_and_vanishes_outside(boxed):
 
     outside = np.array([[1.001, 1.0], [0.0, -0.001], [-1e6, 1e6], [0.0, 3.01]])
     assert (np.asarray(boxed.log_prob(outside, x)) == -np.inf).all()
+
+
+def test_a_run_that_stops_early_remembers_its_best_step():
+    schedule = FitSettings(
+        batch_size=64, steps=2000, steps_per_dispatch=20, validate_every=20, patience=1
+    )
+    quickly = learn(BOX, bent(100), training=PosteriorTraining(schedule=schedule)).training
+    assert quickly.best_step is not None and quickly.steps == quickly.best_step + 20 < 2000
+    options = Namespace(out="p.h5", force=False)
+    words = words_of(options, SimpleNamespace(training=quickly), "p.png")
+    assert f"{quickly.steps} steps (stopped early: best at step {quickly.best_step}) in" in words
+    assert f"held-out -log p {quickly.validation_loss:.4g} nats -> p.h5, p.png" in words
+    late = SimpleNamespace(training=replace(quickly, best_step=None))
+    assert "early" not in words_of(options, late)
 
 
 def test_of_several_densities_the_best_on_held_out_simulations_is_kept(tmp_path):

@@ -114,6 +114,8 @@ def train(options: argparse.Namespace) -> int:
         "loss": float(run.history["loss"][-1]),
         "validation_loss": run.best_validation_loss,
         "interrupted": run.interrupted,
+        "stopped_early": run.stopped_early,
+        "best_step": run.best_step,
         "seed": options.seed,
         "boxes": len(catalogue),
         "features": list(catalogue.features),
@@ -122,7 +124,8 @@ def train(options: argparse.Namespace) -> int:
     if not run.interrupted:
         checkpoint.unlink(missing_ok=True)
     learned = ", ".join(catalogue.features)
-    text = f"{learned}: {run.steps} steps in {run.seconds / 60:.1f} min -> {options.out}"
+    early = f" (stopped early: best at step {run.best_step})" if run.stopped_early else ""
+    text = f"{learned}: {run.steps} steps{early} in {run.seconds / 60:.1f} min -> {options.out}"
     if run.interrupted:
         text += f"\ninterrupted: the same command with --resume goes on from {checkpoint}"
     tell(options, figures | {"out": options.out}, text)

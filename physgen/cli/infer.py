@@ -103,7 +103,7 @@ def infer(options: argparse.Namespace) -> None:
         "misspecified": likeness.misspecified,
         "misspecification_p": likeness.p_value,
     }
-    text = f"{drawn.summary()}\n{words_of(options, posterior)}, {samples_file}, {figure}"
+    text = f"{drawn.summary()}\n{words_of(options, posterior, samples_file, figure)}"
     checked, words = check_as_asked(options, check_key, posterior, observation)
     tell(options, figures | checked, "\n".join([text, *words]))
 
@@ -153,7 +153,7 @@ def benchmark(options: argparse.Namespace) -> None:
         f"({result.reference} reference)\n"
         f"C2ST {result.c2st:.4f} (neural network), {result.c2st_random_forest:.4f} (random forest)"
         f"\n{result.chosen}, {result.parameters} trained numbers, "
-        f"validation loss {result.validation_loss:.4g}\n"
+        f"held-out -log p {result.validation_loss:.4g} nats\n"
         f"trained in {result.train_seconds:.1f} s, {result.compile_seconds:.1f} s of it compiling; "
         f"{result.samples_per_second:.0f} samples/s"
     )

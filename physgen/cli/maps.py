@@ -157,7 +157,7 @@ def infer(options: argparse.Namespace) -> None:
             [
                 *_headed(boxes, tables),
                 *coverage_words(coverage, options.power),
-                f"{words_of(options, posterior)}, {paths[0]}{more}, {figure}",
+                words_of(options, posterior, f"{paths[0]}{more}", figure),
                 *check_words,
             ]
         ),

@@ -243,20 +243,22 @@ def facts_of(options: argparse.Namespace, posterior: "Posterior") -> dict[str, A
         "compile_seconds": run.compile_seconds,
         "validation_loss": run.validation_loss,
         "interrupted": run.interrupted,
+        "stopped_early": run.best_step is not None,
         "seed": options.seed,
     }
 
 
-def words_of(options: argparse.Namespace, posterior: "Posterior") -> str:
-    """The same in a line or two."""
+def words_of(options: argparse.Namespace, posterior: "Posterior", *files: str | Path) -> str:
+    """The same in a line or two, with the files beside --out."""
     run = posterior.training
     text = ""
     if len(run.tried) > 1:
         losses = ", ".join(f"{density}: {loss:.4g}" for density, loss in run.tried)
-        text = f"validation losses of {losses}; the lowest is kept\n"
+        text = f"held-out -log p of {losses}; the lowest is kept\n"
+    early = f" (stopped early: best at step {run.best_step})" if run.best_step is not None else ""
     text += (
-        f"{run.simulations} simulations, {run.steps} steps in {run.seconds:.0f} s, "
-        f"validation loss {run.validation_loss:.4g} -> {options.out}"
+        f"{run.simulations} simulations, {run.steps} steps{early} in {run.seconds:.0f} s, held-out "
+        f"-log p {run.validation_loss:.4g} nats -> {', '.join(map(str, (options.out, *files)))}"
     )
     if run.interrupted:
         text += (

@@ -103,7 +103,7 @@ class Likelihood(Density):
         kind = "Autoregressive" if s.levels else type(s.density).__name__
         return (
             f"<Likelihood of observations of shape {self.event_shape} given {', '.join(s.names)}; "
-            f"{s.members} x {kind}, {t.simulations} simulations, validation loss "
+            f"{s.members} x {kind}, {t.simulations} simulations, held-out -log p "
             f"{t.validation_loss:.4g}>"
         )
 

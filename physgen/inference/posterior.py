@@ -59,7 +59,8 @@ class Training:
 
     validation_loss: mean of -log p(theta | x) over held-out simulations, in nats and in the units
     of the parameters. tried: architecture and validation loss of all that were compared.
-    interrupted: by Ctrl-C, before its end.
+    interrupted: by Ctrl-C, before its end. best_step: the step that was kept where training stopped
+    early, because the validation loss improved no more; else None.
     """
 
     simulations: int
@@ -70,6 +71,7 @@ class Training:
     validation_loss: float
     tried: tuple[tuple[str, float], ...] = ()
     interrupted: bool = False
+    best_step: int | None = None
 
     @classmethod
     def of(
@@ -92,6 +94,7 @@ class Training:
             validation_loss=validation_loss,
             tried=tried,
             interrupted=run.interrupted,
+            best_step=run.best_step if run.stopped_early else None,
         )
 
 
@@ -136,7 +139,7 @@ class Posterior(Density):
         return (
             f"<Posterior of {names} given observations of shape {s.x_shape}; "
             f"{s.members} x {type(s.density).__name__}, {size} trained numbers, "
-            f"{t.simulations} simulations, validation loss {t.validation_loss:.4g}>"
+            f"{t.simulations} simulations, held-out -log p {t.validation_loss:.4g}>"
         )
 
     __str__ = __repr__

@@ -191,7 +191,7 @@ def infer_sequentially(
             result = SequentialResult(posterior, rows)
             report.note(
                 f"round {number} of {rounds}: {training.simulations} simulations, "
-                f"validation loss {training.validation_loss:.4g}"
+                f"held-out -log p {training.validation_loss:.4g}"
             )
     except KeyboardInterrupt:
         if result is None:
