@@ -63,6 +63,7 @@ def test_a_small_bias_is_distinguishable_and_bounded():
     assert report.grade is Grade.DISTINGUISHABLE
     limit = float(report.headline.split("measured is ")[1].split()[0])
     assert 0.4 < limit < 0.6
+    assert f"up to {limit:.2f} of a single box's scatter" in report.findings[0]
     assert report.findings[0].startswith("xi too high at 6-9 Mpc/h")
 
 

@@ -134,9 +134,8 @@ def headline(
     if result is Grade.INDISTINGUISHABLE:
         return f"indistinguishable at this sample size ({boxes})"
     if result is Grade.DISTINGUISHABLE and bias > 0:
-        limit = np.ceil(max_z * 100) / 100
         return (
-            f"distinguishable, the largest bias measured is {limit:.2f} of a single box's scatter "
+            f"distinguishable, the largest bias measured is {max_z:.2f} of a single box's scatter "
             f"({boxes})"
         )
     if result is Grade.DISTINGUISHABLE and not findings:
