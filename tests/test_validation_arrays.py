@@ -67,7 +67,7 @@ def test_equal_ensembles_of_every_kind_pass_and_others_do_not():
     ):
         report, shown = validate_arrays(generated, real)
         assert report.p_value > 0.01 and report.grade is not Grade.FAKE, report.verdict
-        assert f"a {kind}" in report.notes[0]
+        assert f"a {kind}" in report.notes[0] and "count from 1" in report.notes[0]
         assert any(what.title in ("Samples", "Simulations") for what in shown)
         report, _ = validate_arrays(wrong, real)
         assert report.grade is Grade.FAKE and report.p_value <= 0.05
@@ -106,7 +106,7 @@ def test_constants_and_few_simulations_are_noted():
         (np.zeros((20, 4)), None, "equal shapes"),
         (np.zeros(20), None, r"\(n, p\)"),
         (np.zeros((1, 3)), None, "at least 2"),
-        (np.full((20, 3), np.inf), None, "row 0"),
+        (np.full((20, 3), np.inf), None, "row 1, the first is 1"),
         (np.array([["a"]]), None, "numbers"),
         (np.zeros((20, 3)), Kind.FIELDS, "another kind"),
     ],

@@ -99,7 +99,7 @@ def validate_arrays(
         draws=draws,
         seed=seed,
     )
-    row = f"A box is here one row of the files: {_ONE[kind]}."
+    row = f"A box is here one row of the files: {_ONE[kind]}. Rows and columns count from 1."
     report = replace(report, notes=(row, *report.notes))
     return report, [*_views(made, arrays, kind), *report_figures(report)]
 
@@ -163,7 +163,8 @@ def _checked(array: ArrayLike, name: str) -> np.ndarray:
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))[0])
         raise InputError(
-            f"expected finite {name} numbers, got NaN or infinity in row {row}; leave it out"
+            f"expected finite {name} numbers, got NaN or infinity in row {row + 1}, the first "
+            "is 1; leave it out"
         )
     return values
 
