@@ -66,7 +66,7 @@ def error_of(call, *args, **kwargs):
         {"velocity": None},
         {"log_mass": None, "box_size": None},
         {"parameters": np.zeros((3, 0)), "parameter_names": (), "parameter_units": ()},
-        {"position_unit": "kpc", "velocity_unit": "m/s"},
+        {"position_unit": "kpc", "velocity_unit": "m/s", "box_size": 2e4},
         {"parameter_names": ("Ω_m", "σ_8"), "parameter_units": ("", "Mpc/h")},
     ],
 )

@@ -300,6 +300,19 @@ def test_other_units_are_noticed(tmp_path):
     with pytest.warns(UserWarning, match="box looks like kpc/h"):
         read_catalogue(path, box_size=1e3 * BOX)
     read_catalogue(path, box_size=BOX)  # without a warning
+    for factor in (10, 1000):  # boxes of 1e4 and 1e6
+        saved(path, factor * position[:200], velocity[:200], log_mass[:200])
+        with pytest.warns(UserWarning, match="they look like kpc/h; divide"):
+            read_catalogue(path, box_size=factor * BOX)
+    saved(path, 30 * position, velocity, log_mass)
+    with pytest.warns(UserWarning, match="positions reach .* Mpc/h: they look like kpc/h"):
+        read_catalogue(path)
+    saved(path, position, velocity, log_mass, position_unit="kpc/h")
+    read_catalogue(path, box_size=BOX)
+    saved(path, 0.1 * position, velocity, log_mass, position_unit="kpc/h")
+    with pytest.warns(UserWarning, match="a periodic box of 100 kpc/h is too small"):
+        read_catalogue(path, box_size=0.1 * BOX)
+    saved(path, position, velocity, log_mass)
     saved(path, position, 1e3 * velocity, log_mass, velocity_unit="m/s")
     read_catalogue(path, box_size=BOX)
     (tmp_path / "a.csv").write_text("x,y,z,mass\n1,2,3,13.2\n")

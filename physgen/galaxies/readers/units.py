@@ -9,6 +9,9 @@ import numpy as np
 from physgen.errors import InputError
 
 _FAR = 100.0  # boxes
+_UNIVERSE = 2e4  # Mpc/h, about the diameter of what can be seen
+_SPARSE = 1e3  # Mpc/h between neighbours: no galaxies are as rare
+_TINY = 1e3  # kpc/h: no periodic box of galaxies is as small
 _ENOUGH = 8  # galaxies that cannot all be in a corner by chance
 _FASTEST = 1e4  # rms, km/s
 _LARGEST = 20.0  # log10 Msun/h
@@ -19,12 +22,24 @@ def check_units(fields: dict[str, Any], path: Path) -> None:
     """Raise InputError, or warn, where the arguments of a Catalogue look like other units.
 
     Errors: positions that reach further than 100 boxes, and logarithms of masses above 20.
-    Warnings: positions in the first hundredth of the box alone, velocities of an rms above 1e4
-    km/s, and masses below 1e3 Msun/h. What is said to be in other units is not looked at.
+    Warnings: positions in the first hundredth of the box alone, positions beyond the observable
+    universe, galaxies in a box more than 1000 Mpc/h apart, a box of less than 1000 kpc/h,
+    velocities of an rms above 1e4 km/s, and masses below 1e3 Msun/h. What is said to be in other
+    units is not looked at.
     """
     mask = np.asarray(fields.get("mask", True))
-    if fields.get("position_unit", "Mpc/h") == "Mpc/h" and fields.get("box_size") is not None:
-        _check_positions(_of(fields, "position", mask), float(fields["box_size"]), path)
+    unit, box = str(fields.get("position_unit", "Mpc/h")), fields.get("box_size")
+    if unit == "Mpc/h":
+        position = _of(fields, "position", mask)
+        if box is not None:
+            _check_positions(position, float(box), path)
+        _check_size(position, len(fields["position"]), box is not None, path)
+    elif unit.startswith("kpc") and box is not None and 0 < float(box) < _TINY:
+        warnings.warn(
+            f"{path}: a periodic box of {float(box):g} {unit} is too small for galaxies: it looks "
+            "like Mpc/h; say so in the file's unit of position",
+            stacklevel=2,
+        )
     if fields.get("velocity_unit", "km/s") == "km/s":
         velocity = _of(fields, "velocity", mask)
         rms = np.sqrt(np.mean(np.square(velocity, dtype=np.float64))) if velocity.size else 0.0
@@ -62,6 +77,20 @@ def _check_positions(positions, box, path):
         warnings.warn(
             f"{path}: positions reach only {reach:.4g} in a box of {box:g}: the box looks like "
             "kpc/h beside positions in Mpc/h; give it as box_size",
+            stacklevel=3,
+        )
+
+
+def _check_size(positions, boxes, periodic, path):
+    if not positions.size:
+        return
+    reach = float(np.abs(positions).max())
+    spacing = reach * (3 * boxes / positions.size) ** (1 / 3) if periodic else 0.0
+    if reach > _UNIVERSE or spacing > _SPARSE:
+        apart = f" and are {spacing:.3g} apart" if periodic else ""
+        warnings.warn(
+            f"{path}: positions reach {reach:.4g} Mpc/h{apart}: they look like kpc/h; divide them "
+            "and the box by 1000, or say so in the file's unit of position",
             stacklevel=3,
         )
 
