@@ -158,7 +158,11 @@ def test_parameters_outside_the_training_range_warn(emulator):
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
-    [(np.ones((2, 3)), "one column for each of Omega_m"), ([[np.nan]], "finite")],
+    [
+        (np.ones((2, 3)), "one column for each of Omega_m"),
+        ([[np.nan]], "finite"),
+        ([[0.3], [-0.3]], "Omega_m above zero, got -0.3"),
+    ],
 )
 def test_bad_parameters(emulator, parameters, message):
     with pytest.raises(InputError, match=message):

@@ -19,6 +19,7 @@ from physgen.galaxies.padding import sizes
 from physgen.galaxies.portions import boxes_at_once
 
 _MOST = 64  # boxes at once
+_POSITIVE = ("omega_m", "omega_b", "sigma_8", "sigma8")  # parameters known by their names
 _COUNTS = 2**31  # folded into the key of the counts; no box has this index
 
 
@@ -47,8 +48,9 @@ def generate(
         progress: called as progress(done, total).
 
     Raises:
-        InputError: for parameters or counts of another shape, not finite or negative; for boxes so
-            unlike the training that galaxies are not finite.
+        InputError: for parameters or counts of another shape, not finite or negative; an Omega_m
+            or sigma_8, a density or an amplitude, of zero or less; for boxes so unlike the training
+            that galaxies are not finite.
     """
     domain = emulator.domain
     parameters = np.asarray(parameters, np.float32)
@@ -59,6 +61,7 @@ def generate(
         )
     if not np.isfinite(parameters).all():
         raise InputError("expected finite parameters, got NaN or infinity: drop those rows")
+    _require_physical(emulator, parameters)
     _warn_outside(emulator, parameters)
     n = len(parameters)
     if counts is None:
@@ -95,6 +98,17 @@ def generate(
         modelled=domain.features.modelled,
         position_unit=domain.position_unit,
     )
+
+
+def _require_physical(emulator: GalaxyEmulator, parameters: np.ndarray) -> None:
+    domain = emulator.domain
+    columns = zip(domain.parameter_names, domain.parameter_low, parameters.T, strict=True)
+    for name, low, values in columns:
+        if name.lower() in _POSITIVE and low > 0 and (values <= 0).any():
+            raise InputError(
+                f"expected {name} above zero, got {values.min():g}; give one between those of the "
+                "training"
+            )
 
 
 def _require_counts(counts: np.ndarray, n: int, known: int) -> None:
