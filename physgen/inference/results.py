@@ -245,6 +245,8 @@ class PosteriorSamples:
     ) -> tuple[Path, ...]:
         """Write the samples as GetDist reads them: root.txt, root.paramnames and root.ranges.
 
+        `loadMCSamples` of GetDist needs a folder in the name of the root: "./root", not "root".
+
         A line of root.txt is the weight, 1, minus log_prob (0 where it is not known), and the
         parameters. Whitespace in names becomes "_".
 
