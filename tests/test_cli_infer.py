@@ -238,8 +238,10 @@ def test_benchmark(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PHYSGEN_SHARED", str(tmp_path))
     small = ["--simulations", 60, "--samples", 60, "--density", "maf", "--json"]
-    status, out, _ = run(capsys, *BENCHMARK, *small)
+    status, out, _ = run(capsys, *BENCHMARK, *small, "--out", "row.json")
     figures = json.loads(out)
+    assert json.loads((tmp_path / "row.json").read_text()) == figures
+    assert "exists already" in refused(capsys, *BENCHMARK, *small, "--out", "row.json")
     assert status == 0 and figures["reference"] == "own"
     assert figures["task"] == "two_moons" and figures["simulations"] == 60
     assert figures["observation"] == 1 and figures["density"] == "maf"

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from physgen.cli.options import add_json, tell
+from physgen.cli.options import add_json, add_output, as_json, tell
 from physgen.cli.posteriors import (
     add_density,
     add_training,
@@ -60,6 +60,7 @@ def add_commands(commands) -> None:
         "--references", type=Path, metavar="FOLDER", help="of TASK.npz; else $PHYSGEN_REFERENCES"
     )
     add_density(parser)
+    add_output(parser, "the figures, JSON", required=False)
     add_json(parser)
     parser.set_defaults(run=benchmark)
 
@@ -136,6 +137,10 @@ def benchmark(options: argparse.Namespace) -> None:
 
     from physgen.inference import tasks
     from physgen.inference.benchmark import benchmark
+    from physgen.io import atomic_path, require_writable
+
+    if options.out is not None:
+        require_writable(options.out, options.force)
 
     result = benchmark(
         jax.random.key(options.seed),
@@ -157,6 +162,10 @@ def benchmark(options: argparse.Namespace) -> None:
         f"trained in {result.train_seconds:.1f} s, {result.compile_seconds:.1f} s of it compiling; "
         f"{result.samples_per_second:.0f} samples/s"
     )
+    if options.out is not None:
+        with atomic_path(options.out, options.force) as temporary:
+            temporary.write_text(f"{as_json(figures)}\n", encoding="utf-8")
+        text += f"\n-> {options.out}"
     tell(options, figures, text)
 
 

@@ -33,7 +33,12 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def tell(options: argparse.Namespace, figures: Mapping[str, Any], text: str) -> None:
     """Print one JSON object with --json, a few words without."""
-    print(json.dumps(figures, default=_plain) if options.json else text)
+    print(as_json(figures) if options.json else text)
+
+
+def as_json(figures: Mapping[str, Any]) -> str:
+    """One JSON object of numbers, arrays, paths and words."""
+    return json.dumps(figures, default=_plain)
 
 
 def _plain(value: Any) -> Any:
