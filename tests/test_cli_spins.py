@@ -7,6 +7,7 @@ import pytest
 import physgen
 from physgen.cli.main import main
 from physgen.io import read_model
+from physgen.spins.exact import ising_chain
 
 SMALL = [
     "--n",
@@ -54,6 +55,9 @@ def test_the_path_of_a_user(tmp_path, capsys):
     with h5py.File(observables) as file:
         assert file["renyi_2_entropy/value"].shape == (5,)
         assert file["correlation_zz/error"].shape == (6,)
+        entropy, chain = file["renyi_2_entropy/exact"][2], ising_chain(6, 1.0, 1.0)
+        assert entropy == pytest.approx(chain.renyi_2_entropy(3))
+    assert f"exact: {entropy:.4f}" in said.out and "(free fermions)" in said.out
 
     status, said = run(capsys, *GROUND, "--out", out)
     assert status == 2 and "--force" in said.err and said.err.count("\n") == 1

@@ -15,8 +15,10 @@ from physgen.spins import (
     single_spins,
     swap,
 )
-from physgen.spins.exact import expectation
+from physgen.spins.exact import expectation, ground_state
 from physgen.spins.exact import renyi_2_entropy as exact_entropy
+from physgen.spins.hamiltonians import XXZ, XY, Heisenberg, TransverseFieldIsing
+from physgen.spins.reference import exact_observables
 
 N = 5
 KEY = jax.random.key(1)
@@ -108,3 +110,36 @@ def test_fidelity_is_the_overlap(complex_state):
         renyi_2_entropy(KEY, wavefunction, 5)
     with pytest.raises(InputError, match='"X" or "Y"'):
         single_spins(KEY, wavefunction, "Z")
+
+
+@pytest.mark.parametrize(
+    "hamiltonian",
+    [
+        TransverseFieldIsing(6, field=0.7),
+        TransverseFieldIsing(6, periodic=True, field=(0.5, 1.0, 1.5, 0.7, 0.9, 1.2)),
+        XY(6, anisotropy=0.4, field=0.3),
+    ],
+)
+def test_exact_observables_are_those_of_the_diagonalised_state(hamiltonian):
+    state = ground_state(6, hamiltonian.strings()).state
+    every = (np.arange(64)[:, None] >> np.arange(6)[::-1]) & 1
+    shares = np.repeat(every, np.round(np.abs(state) ** 2 * 1e6).astype(int), axis=0)
+    expected = diagonal_observables(shares, periodic=hamiltonian.periodic)
+    found = exact_observables(hamiltonian)
+    for name, value in {
+        "magnetisation_z": expected.magnetisation,
+        "correlation_zz": expected.correlation,
+        "correlations_zz": expected.correlations,
+        "structure_factor": expected.structure_factor,
+    }.items():
+        np.testing.assert_allclose(found[name], value.value, atol=2e-4)
+    mean_x = [expectation(6, [(1.0, "X", (i,))], state) for i in range(6)]
+    np.testing.assert_allclose(found["magnetisation_x"], mean_x, atol=1e-9)
+    np.testing.assert_allclose(found["renyi_2_entropy"][2], exact_entropy(state, 3), atol=1e-9)
+
+
+def test_nothing_exact_is_said_of_other_states():
+    assert exact_observables(Heisenberg(6)) == {}
+    assert exact_observables(TransverseFieldIsing(6, field=0.0)) == {}  # two ground states
+    model = XXZ(6, anisotropy=0.0)
+    assert exact_observables(model, sector=0) and exact_observables(model, sector=2) == {}

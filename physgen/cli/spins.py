@@ -275,7 +275,8 @@ def observe(options: argparse.Namespace) -> None:
     from physgen.io import atomic_path, read_model, require_writable, write_header
     from physgen.plots.spins import observed_curves
     from physgen.spins import diagonal_observables, entropy_profile, single_spins
-    from physgen.spins.files import WavefunctionSettings, load_wavefunction
+    from physgen.spins.files import WavefunctionSettings, hamiltonian_in, load_wavefunction
+    from physgen.spins.reference import exact_observables
     from physgen.spins.tomography.sweep_density import KIND as SWEEP
 
     require_writable(options.out, options.force)
@@ -302,6 +303,8 @@ def observe(options: argparse.Namespace) -> None:
         "string_order": diagonal.string_order,
         "renyi_2_entropy": entropy_profile(keys[3], wavefunction, options.samples),
     }
+    hamiltonian = hamiltonian_in(path)
+    known = {} if hamiltonian is None else exact_observables(hamiltonian, wavefunction.sector)
     with (
         atomic_path(options.out, options.force) as temporary,
         h5py.File(temporary, "w") as file,
@@ -311,12 +314,14 @@ def observe(options: argparse.Namespace) -> None:
             group = file.create_group(name)
             for part, values in asdict(estimate).items():
                 group[part] = values
+            if name in known:
+                group["exact"] = known[name]
         file["wave_numbers"] = diagonal.wave_numbers
         file["histogram/total_2sz"] = diagonal.totals
         file["histogram/samples"] = diagonal.histogram
     picture = options.out.with_suffix(".png")
     with atomic_path(picture, overwrite=True) as temporary:
-        observed_curves(diagonal, estimates["renyi_2_entropy"]).savefig(temporary, dpi=150)
+        observed_curves(diagonal, estimates["renyi_2_entropy"], known).savefig(temporary, dpi=150)
     middle = wavefunction.n // 2 - 1
     entropy = estimates["renyi_2_entropy"]
     figures = {
@@ -327,12 +332,21 @@ def observe(options: argparse.Namespace) -> None:
         "mean_x": float(np.mean(estimates["magnetisation_x"].value)),
         "mean_z": float(np.mean(estimates["magnetisation_z"].value)),
     }
+    exactly = ""
+    if known:
+        figures["exact_renyi_2_half"] = float(known["renyi_2_entropy"][middle])
+        figures["exact_mean_x"] = float(known["magnetisation_x"].mean())
+        figures["exact_mean_z"] = float(known["magnetisation_z"].mean())
+        exactly = (
+            f"exact: {figures['exact_renyi_2_half']:.4f}, {figures['exact_mean_x']:.4f} and "
+            f"{figures['exact_mean_z']:.4f} (free fermions)\n"
+        )
     tell(
         options,
         figures,
         f"half-chain Renyi-2 entropy {figures['renyi_2_half']:.4f} +- "
         f"{figures['renyi_2_half_error']:.1g}, mean <X> {figures['mean_x']:.4f}, mean <Z> "
-        f"{figures['mean_z']:.4f}\n{options.out} and {picture} written",
+        f"{figures['mean_z']:.4f}\n{exactly}{options.out} and {picture} written",
     )
 
 

@@ -33,8 +33,13 @@ def training_curves(history: Mapping[str, np.ndarray], exact: float | None) -> F
     return figure
 
 
-def observed_curves(diagonal: Any, entropy: Any) -> Figure:
-    """<ZZ> against distance, the structure factor, and the entanglement entropy of each cut."""
+def observed_curves(
+    diagonal: Any, entropy: Any, exact: Mapping[str, np.ndarray] | None = None
+) -> Figure:
+    """<ZZ> against distance, the structure factor, and the entanglement entropy of each cut.
+
+    exact: what is known of "correlation_zz", "structure_factor" and "renyi_2_entropy".
+    """
     figure, axes = grid(1, 3, panel=(2.8, 2.2), gaps=(0.95, 0.0), left=0.95, share=False)
     n = len(diagonal.magnetisation.value)
     marks = {**REAL, "ms": 3, "lw": 1.0, "capsize": 2}
@@ -46,6 +51,14 @@ def observed_curves(diagonal: Any, entropy: Any) -> Figure:
     )
     s_k.errorbar(diagonal.wave_numbers, factor.value, factor.error, label="per site", **marks)
     s_2.errorbar(cuts, entropy.value, entropy.error, label="of the first l sites", **marks)
+    style = {**GENERATED, "marker": "none", "zorder": 3}
+    for ax, x, name, first in (
+        (zz, distances, "correlation_zz", 1),
+        (s_k, diagonal.wave_numbers, "structure_factor", 0),
+        (s_2, cuts, "renyi_2_entropy", 0),
+    ):
+        if exact is not None and name in exact:
+            ax.plot(x, exact[name][first:], label="exact", **style)
     zz.set_ylabel(r"$\langle Z_i Z_{i+r}\rangle$", fontsize=9)
     s_k.set_ylabel("S(k)", fontsize=9)
     s_2.set_ylabel(r"$S_2(l)$  [nats]", fontsize=9)

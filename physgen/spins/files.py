@@ -1,5 +1,6 @@
 """Wavefunctions as files."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from flax import nnx
 
 from physgen.errors import InputError
 from physgen.io import read_model, save_model
+from physgen.io.models import from_json
 from physgen.spins.ansatz import (
     FVSBNWavefunction,
     GRUWavefunction,
@@ -17,6 +19,17 @@ from physgen.spins.ansatz import (
     NADEWavefunction,
     TensorizedWavefunction,
     TransformerWavefunction,
+)
+from physgen.spins.hamiltonians import (
+    XXZ,
+    XY,
+    ClusterIsing,
+    CustomHamiltonian,
+    Hamiltonian,
+    Heisenberg,
+    LongRangeIsing,
+    Rydberg,
+    TransverseFieldIsing,
 )
 from physgen.spins.lattice import Chain, Square
 from physgen.spins.wavefunction import Wavefunction
@@ -78,6 +91,32 @@ def load_wavefunction(path: str | os.PathLike[str], network: None = None) -> Wav
         raise InputError(f"expected a wavefunction in {path}, found a {file.kind}")
     settings = file.settings_as(WavefunctionSettings)
     return file.restored(lambda: settings.ansatz.build(settings.lattice, rngs=nnx.Rngs(0)))
+
+
+@dataclass(frozen=True)
+class _Trained:
+    hamiltonian: (
+        TransverseFieldIsing
+        | XXZ
+        | Heisenberg
+        | XY
+        | ClusterIsing
+        | Rydberg
+        | LongRangeIsing
+        | CustomHamiltonian
+    )
+
+
+def hamiltonian_in(path: str | os.PathLike[str]) -> Hamiltonian | None:
+    """That whose ground state `physgen spins ground-state` looked for; None in other files.
+
+    Raises:
+        InputError: if the file is damaged, or no model.
+    """
+    written = read_model(path).metadata.get("hamiltonian")
+    if written is None:
+        return None
+    return from_json(_Trained, {"hamiltonian": json.loads(written)}, str(path)).hamiltonian
 
 
 def grown(wavefunction: Wavefunction, lattice: Chain | Square | int) -> Wavefunction:

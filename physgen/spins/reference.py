@@ -3,14 +3,18 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from physgen.errors import InputError
 from physgen.spins.exact import diagonalisation, heisenberg_chain_energy, ising_chain, xy_chain
-from physgen.spins.exact.free_fermions import GaussianState
+from physgen.spins.exact.free_fermions import TIE, GaussianState
 from physgen.spins.hamiltonians import XXZ, XY, Hamiltonian, Heisenberg, TransverseFieldIsing
 from physgen.spins.lattice import Chain
 
 LARGEST_DIAGONALISATION = 20
+LARGEST_CORRELATIONS = 128  # sites, a second
+
+_SAME_SECTOR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,37 @@ def free_fermions(hamiltonian: Hamiltonian) -> GaussianState | None:
         j = -_each(h.coupling, bonds) / 4
         return xy_chain(h.n, j, j, _each(h.field, h.n) / 2, periodic=ring)
     return None
+
+
+def exact_observables(
+    hamiltonian: Hamiltonian, sector: int | None = None
+) -> dict[str, Float[np.ndarray, "..."]]:
+    """What `spins observe` estimates, of the ground state of a chain of free fermions.
+
+    By the names that it has there: magnetisations and entropies, and up to 128 sites correlations
+    and the structure factor. Nothing of other Hamiltonians, where there are two ground states, or
+    where the ground state is not in the sector of total 2 S_z.
+    """
+    state = free_fermions(hamiltonian)
+    if state is None or state.gap <= TIE * abs(state.energy):
+        return {}
+    n = state.n
+    along = state.magnetisation("Z")
+    if sector is not None and abs(along.sum() - sector) > _SAME_SECTOR:
+        return {}
+    found = {f"magnetisation_{axis.lower()}": state.magnetisation(axis) for axis in ("X", "Y", "Z")}
+    found["renyi_2_entropy"] = np.array([state.renyi_2_entropy(k) for k in range(1, n)])
+    if n <= LARGEST_CORRELATIONS:
+        pairs = np.array([[state.correlation("Z", i, j) for j in range(n)] for i in range(n)])
+        found["correlations_zz"] = pairs
+        ring = hamiltonian.geometry.periodic
+        shifted = [np.roll(pairs, -r, axis=1).diagonal() for r in range(n)]
+        found["correlation_zz"] = np.array(
+            [values.mean() if ring else values[: n - r].mean() for r, values in enumerate(shifted)]
+        )
+        waves = np.exp(2j * np.pi * np.outer(np.arange(n // 2 + 1), np.arange(n)) / n)
+        found["structure_factor"] = np.einsum("ki,ij,kj->k", waves, pairs, waves.conj()).real / n
+    return found
 
 
 def _heisenberg(h: Heisenberg | XXZ) -> Reference | None:
