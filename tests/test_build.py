@@ -212,7 +212,7 @@ def test_the_command_moves_galaxies_into_redshift_space(capsys, tmp_path):
     status, _, err = run(capsys, *command)
     assert status == 2 and "expected --redshift of" in err
     status, text, _ = run(capsys, *command, "--redshift", 0, "--line-of-sight", "x")
-    assert status == 0 and "40 galaxies of 1 box(es)" in text
+    assert status == 0 and "40 galaxies of 1 box in" in text
     expected = (position + velocity * [0.01, 0, 0]) % BOX
     np.testing.assert_allclose(read_catalogue(out).position[0], expected, atol=1e-9)
     status, _, err = run(

@@ -124,7 +124,7 @@ def test_fixed_cosmology(capsys, tmp_path):
 def test_stats_of_a_file(capsys, mocks, tmp_path):
     out = tmp_path / "stats.h5"
     status, text, _ = run(capsys, "stats", mocks, "--out", out)
-    assert status == 0 and "320 galaxies in 16 box(es)" in text
+    assert status == 0 and "320 galaxies in 16 boxes" in text
     assert out.with_suffix(".png").stat().st_size > 10_000
     with h5py.File(out) as file:
         assert file["pair_counts/values"].shape[0] == 16

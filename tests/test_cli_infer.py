@@ -109,7 +109,7 @@ def test_a_foreign_file_and_an_observation_from_elsewhere(capsys, tmp_path):
     np.savetxt(tmp_path / "observed.txt", [50.0, -80.0, 90.0])
     status, out, err = run(capsys, *infer(tmp_path, "--seed", 3))
     assert status == 0 and "theta_1" in out and "theta_2" in out
-    assert "note: 3 simulations without finite result are left out" in err
+    assert "note: left out: 3 simulations without finite result" in err
     assert "no bounds of theta_1, theta_2" in err
     assert "warning: the observation is unlike the simulations" in err
     assert np.isfinite(PosteriorSamples.load(tmp_path / "posterior_samples.h5").samples).all()

@@ -14,6 +14,7 @@ from physgen.inference.results import PosteriorSamples
 from physgen.io import write_header
 from physgen.plots import SampleSet, triangle
 from physgen.plots.style import SETS
+from physgen.words import counted
 
 levels_of = importlib.import_module("physgen.plots.triangle")._levels
 
@@ -137,6 +138,13 @@ def test_getdist_text_without_densities_or_bounds(tmp_path):
     paths = make(9, log_prob=None, low=None, high=None).to_getdist_text(tmp_path / "a")
     assert (np.loadtxt(paths[0])[:, 1] == 0).all()
     assert paths[2].read_text() == "slip_rate N N\nOmega_m N N\n"
+
+
+def test_zero_has_no_sign():
+    samples = np.linspace(-1.001, 1, 201)[:, None]
+    samples = PosteriorSamples.from_arrays(samples, names=("a",))
+    assert "-0.00" not in samples.summary() and " 0.00 " in samples.summary()
+    assert counted(1, "box", "boxes") == "1 box" and counted(0, "simulation") == "0 simulations"
 
 
 def labels_of(figure):

@@ -37,8 +37,8 @@ def test_sets_in_one_ensemble_and_small_ones_are_left_out_and_told():
     grouping = match_groups(real, generated, NAMES)
     assert len(grouping.groups) == 1
     text = " ".join(grouping.notes)
-    assert "1 parameter sets are in the held-out boxes only" in text
-    assert "1 parameter sets are in the generated boxes only" in text
+    assert "1 parameter set in the held-out boxes only" in text
+    assert "1 parameter set in the generated boxes only" in text
     assert "fewer than 8 boxes" in text and "Omega_m=0.3, sigma_8=0.7" in text
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from physgen.cli.datasets import add_reading
 from physgen.cli.options import add_json, add_output, add_seed, progress, tell
 from physgen.errors import InputError
+from physgen.words import counted
 
 _LISTED = 8  # numbers that are written one by one
 
@@ -108,8 +109,8 @@ def simulate(options: argparse.Namespace) -> None:
             "boxes_per_second": options.n / seconds,
             "out": options.out,
         },
-        f"{options.n} boxes of {_range(catalogue.counts)} galaxies in {seconds:.0f} s "
-        f"-> {options.out}",
+        f"{counted(options.n, 'box', 'boxes')} of {_range(catalogue.counts)} galaxies in "
+        f"{seconds:.0f} s -> {options.out}",
     )
 
 

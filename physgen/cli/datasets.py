@@ -5,6 +5,7 @@ from pathlib import Path
 
 from physgen.cli.options import add_json, add_output, progress, tell
 from physgen.errors import InputError
+from physgen.words import counted
 
 AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 
@@ -89,8 +90,9 @@ def build(options: argparse.Namespace) -> None:
             "parameters": list(catalogue.parameter_names),
             "out": options.out,
         },
-        f"{len(paths)} simulations, {len(catalogue)} boxes of {counts.min()} to {counts.max()} "
-        f"galaxies in {space}, {', '.join(catalogue.parameter_names)} -> {options.out}",
+        f"{counted(len(paths), 'simulation')}, {counted(len(catalogue), 'box', 'boxes')} of "
+        f"{counts.min()} to {counts.max()} galaxies in {space}, "
+        f"{', '.join(catalogue.parameter_names)} -> {options.out}",
     )
 
 
@@ -123,7 +125,8 @@ def redshift_space(options: argparse.Namespace) -> None:
     tell(
         options,
         {"boxes": len(moved), "galaxies": int(moved.counts.sum()), "out": options.out},
-        f"{moved.counts.sum()} galaxies of {len(moved)} box(es) in redshift space -> {options.out}",
+        f"{counted(int(moved.counts.sum()), 'galaxy', 'galaxies')} of "
+        f"{counted(len(moved), 'box', 'boxes')} in redshift space -> {options.out}",
     )
 
 

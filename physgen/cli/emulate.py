@@ -13,6 +13,7 @@ from physgen.cli.options import (
     use_cores,
 )
 from physgen.errors import InputError
+from physgen.words import counted
 
 
 def add_commands(galaxies) -> None:
@@ -189,7 +190,11 @@ def sample(options: argparse.Namespace) -> None:
         "evaluations": (solver or emulator.settings).evaluations,
         "out": options.out,
     }
-    tell(options, figures, f"{len(catalogue)} boxes in {seconds:.0f} s -> {options.out}")
+    tell(
+        options,
+        figures,
+        f"{counted(len(catalogue), 'box', 'boxes')} in {seconds:.0f} s -> {options.out}",
+    )
 
 
 def _parameters(options: argparse.Namespace, names: tuple[str, ...]) -> list[list[float]]:

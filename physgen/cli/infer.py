@@ -22,6 +22,7 @@ from physgen.cli.posteriors import (
     words_of,
 )
 from physgen.errors import InputError
+from physgen.words import counted
 
 TASKS = (
     "gaussian_linear",
@@ -113,7 +114,7 @@ def _note_what_is_learned_from(options, simulations) -> None:
     import numpy as np
 
     if simulations.failed:
-        _note(f"{simulations.failed} simulations without finite result are left out")
+        _note(f"left out: {counted(simulations.failed, 'simulation')} without finite result")
     open_ended = ~np.isfinite([simulations.low, simulations.high]).all(axis=0)
     if open_ended.any():
         names = np.array(simulations.parameter_names)[open_ended]

@@ -338,15 +338,15 @@ def observe(options: argparse.Namespace) -> None:
         figures["exact_mean_x"] = float(known["magnetisation_x"].mean())
         figures["exact_mean_z"] = float(known["magnetisation_z"].mean())
         exactly = (
-            f"exact: {figures['exact_renyi_2_half']:.4f}, {figures['exact_mean_x']:.4f} and "
-            f"{figures['exact_mean_z']:.4f} (free fermions)\n"
+            f"exact: {figures['exact_renyi_2_half']:.4f}, {figures['exact_mean_x']:z.4f} and "
+            f"{figures['exact_mean_z']:z.4f} (free fermions)\n"
         )
     tell(
         options,
         figures,
         f"half-chain Renyi-2 entropy {figures['renyi_2_half']:.4f} +- "
-        f"{figures['renyi_2_half_error']:.1g}, mean <X> {figures['mean_x']:.4f}, mean <Z> "
-        f"{figures['mean_z']:.4f}\n{exactly}{options.out} and {picture} written",
+        f"{figures['renyi_2_half_error']:.1g}, mean <X> {figures['mean_x']:z.4f}, mean <Z> "
+        f"{figures['mean_z']:z.4f}\n{exactly}{options.out} and {picture} written",
     )
 
 

@@ -19,6 +19,7 @@ from physgen.plots import Measured, measured
 from physgen.stats import knn_distances, over_clouds, pair_counts
 from physgen.stats.points import as_edges
 from physgen.validation import Statistic
+from physgen.words import counted
 
 _OPEN_EDGES = np.geomspace(0.5, 24, 13)  # times the median distance to the nearest neighbour
 
@@ -55,7 +56,8 @@ class Measurement:
     def table(self) -> str:
         """The means, in columns, for a terminal."""
         where = "open space" if self.box_size is None else f"a periodic box of {self.box_size:g}"
-        lines = [f"{self.galaxies} galaxies in {self.boxes} box(es), {where}"]
+        galaxies = counted(self.galaxies, "galaxy", "galaxies")
+        lines = [f"{galaxies} in {counted(self.boxes, 'box', 'boxes')}, {where}"]
         for statistic in self.statistics:
             mean, scatter = moments(statistic)
             label = _with_unit(statistic.label, statistic.unit)

@@ -42,7 +42,7 @@ class Consistency:
     def finding(self) -> str:
         """In a line."""
         parts = [
-            f"{name} off by {shift:+.2f} standard deviations, {width:.2f} times as wide"
+            f"{name} off by {shift:+z.2f} standard deviations, {width:.2f} times as wide"
             for name, shift, width in zip(self.names, self.shift, self.width, strict=True)
         ]
         verdict = "consistent" if self.consistent else "INCONSISTENT"

@@ -137,7 +137,7 @@ class PosteriorSamples:
         rows = [["parameter", "mean", "std", "median", "68% interval", "95% interval"]]
         for (name, row), unit in zip(self.statistics().items(), self.units, strict=True):
             digits = _decimals(row["std"])
-            text = {key: f"{value:.{digits}f}" for key, value in row.items()}
+            text = {key: f"{value:z.{digits}f}" for key, value in row.items()}
             intervals = [f"{text[f'low_{p}']} to {text[f'high_{p}']}" for p in (68, 95)]
             numbers = [text[key] for key in ("mean", "std", "median")]
             rows.append([with_unit(name, unit), *numbers, *intervals])
@@ -296,7 +296,7 @@ def _decimals(error: float) -> int:
 def _title(row: Mapping[str, float]) -> str:
     up, down = row["high_68"] - row["median"], row["median"] - row["low_68"]
     digits = _decimals(min(up, down))
-    return f"{row['median']:.{digits}f} +{up:.{digits}f} -{down:.{digits}f}"
+    return f"{row['median']:z.{digits}f} +{up:.{digits}f} -{down:.{digits}f}"
 
 
 def _latex(label: str, unit: str) -> str:

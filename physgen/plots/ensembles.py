@@ -195,7 +195,7 @@ def z_strips(strips: Sequence[Strip], group_names: Sequence[str]) -> Figure:
         ax = figure.add_axes((left / width, (y - tall) / height, wide / width, tall / height))
         ax.imshow(strip.z, cmap=colours, norm=norm, aspect="auto")
         for (g, b), value in np.ndenumerate(strip.z):
-            text = "n/a" if np.isnan(value) else f"{np.round(value, 1) + 0.0:+.1f}"
+            text = "n/a" if np.isnan(value) else f"{value:+z.1f}"
             white = not np.isnan(value) and abs(value) > 1.2
             ax.text(
                 b, g, text, ha="center", va="center", fontsize=7, color="white" if white else "k"

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from physgen.errors import InputError
+from physgen.words import counted
 
 MINIMUM_BOXES = 8
 _SAME = 1e-6  # parameters this close, relative to the largest, are equal: float32 rounding
@@ -93,7 +94,7 @@ def _pool(real_rows, generated_rows, both, minimum):
         if any(left_out):
             notes.append(
                 f"Left out, as their parameters occur in one ensemble only: {left_out[0]} held-out "
-                f"and {left_out[1]} generated boxes."
+                f"and {counted(left_out[1], 'generated box', 'generated boxes')}."
             )
     else:
         r, g = np.arange(len(real_rows)), np.arange(len(generated_rows))
@@ -114,14 +115,16 @@ def _pool(real_rows, generated_rows, both, minimum):
 def _notes_on_left_out(only_real, only_generated, dropped, minimum):
     notes = []
     if only_real:
-        notes.append(f"{only_real} parameter sets are in the held-out boxes only: left out.")
+        notes.append(f"{counted(only_real, 'parameter set')} in the held-out boxes only: left out.")
     if only_generated:
-        notes.append(f"{only_generated} parameter sets are in the generated boxes only: left out.")
+        notes.append(
+            f"{counted(only_generated, 'parameter set')} in the generated boxes only: left out."
+        )
     if dropped:
         shown = "; ".join(dropped[:3]) + ("; ..." if len(dropped) > 3 else "")
         notes.append(
-            f"{len(dropped)} parameter sets have fewer than {minimum} boxes in one of the "
-            f"ensembles: left out ({shown})."
+            f"{counted(len(dropped), 'parameter set')} with fewer than {minimum} boxes in one of "
+            f"the ensembles: left out ({shown})."
         )
     return tuple(notes)
 

@@ -72,7 +72,7 @@ def _everywhere(comparisons: Sequence[Comparison], b: int) -> str:
     z = z[np.isfinite(z)]
     if len(z) < 2:
         return ""
-    return f", on average {z.mean():+.2f} of a single box's scatter over all parameter sets"
+    return f", on average {z.mean():+z.2f} of a single box's scatter over all parameter sets"
 
 
 def spread_findings(
