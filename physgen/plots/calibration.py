@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from physgen.plots.style import BAND, GENERATED, REAL, SMALL, grid
+from physgen.plots.style import BAND, BAND_EDGE, GENERATED, REAL, SMALL, grid
 
 _COLUMNS = 4
 _CURVE = {"color": GENERATED["color"], "lw": 1.6}
@@ -87,7 +87,7 @@ def coverage_curves(panels: Sequence[CumulativeShares], band: str) -> Figure:
         lower, upper, share = (
             _closed(values, 0, 1) for values in (panel.lower, panel.upper, panel.share)
         )
-        ax.fill_between(x, lower, upper, color=BAND, lw=0, label=band)
+        ax.fill_between(x, lower, upper, fc=BAND, ec=BAND_EDGE, lw=0.6, label=band)
         ax.plot([0, 1], [0, 1], color=REAL["color"], lw=0.8, label="expected")
         ax.plot(x, share, **_CURVE, ls=GENERATED["linestyle"], label="found")
         ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the region")
