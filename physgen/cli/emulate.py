@@ -126,7 +126,8 @@ def train(options: argparse.Namespace) -> int:
         checkpoint.unlink(missing_ok=True)
     learned = ", ".join(catalogue.features)
     early = f" (stopped early: best at step {run.best_step})" if run.stopped_early else ""
-    text = f"{learned}: {run.steps} steps{early} in {run.seconds / 60:.1f} min -> {options.out}"
+    steps = counted(run.steps, "step")
+    text = f"{learned}: {steps}{early} in {run.seconds / 60:.1f} min -> {options.out}"
     if run.interrupted:
         text += f"\ninterrupted: the same command with --resume goes on from {checkpoint}"
     tell(options, figures | {"out": options.out}, text)
