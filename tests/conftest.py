@@ -13,6 +13,8 @@ os.environ.setdefault(
 )
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import diffrax  # noqa: F401  # before the hook, behind which they take several seconds more
+import distrax  # noqa: F401
 import hypothesis
 import jax
 import pytest
