@@ -93,9 +93,9 @@ def curves(
     bars are errors of the means. Values over decades stand on a logarithmic axis, those below zero
     as open symbols.
     """
-    bottom = 0.5 if bin_names is None else 0.95
+    margin = 0.5 if bin_names is None else 0.95
     figure, axes = grid(
-        2, len(panels), panel=(3.0, 1.8), heights=(2.4, 1), gaps=(0.12, 0.08), bottom=bottom
+        2, len(panels), panel=(3.0, 1.8), heights=(2.4, 1), gaps=(0.12, 0.08), bottom=margin
     )
     means = np.concatenate([p.mean_real for p in panels])
     bottom = None if edges is None else _bottom_of_decades(means)
