@@ -133,8 +133,7 @@ class Comparison(nnx.Module):
         Raises:
             InputError: if the file is not such a comparison, whole and of this structure.
         """
-        make = lambda settings: cls(settings, rngs=nnx.Rngs(0))  # noqa: E731
-        return load_trained(path, KIND, ComparisonSettings, make, network)
+        return load_trained(cls, path, KIND, ComparisonSettings, network)
 
     def _log_evidences(self, x: Float[Array, "*x"]) -> Float[Array, " models"]:
         scaled = self.scaling(x)

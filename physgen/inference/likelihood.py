@@ -159,8 +159,7 @@ class Likelihood(Density):
         Raises:
             InputError: if the file is not such a likelihood, whole and of this structure.
         """
-        make = lambda settings: cls(settings, rngs=nnx.Rngs(0))  # noqa: E731
-        return load_trained(path, KIND, LikelihoodSettings, make, network)
+        return load_trained(cls, path, KIND, LikelihoodSettings, network)
 
 
 def fit_likelihood(

@@ -155,8 +155,7 @@ class Ratio(nnx.Module):
         Raises:
             InputError: if the file is not such a ratio, whole and of this structure.
         """
-        make = lambda settings: cls(settings, rngs=nnx.Rngs(0))  # noqa: E731
-        return load_trained(path, KIND, RatioSettings, make, network)
+        return load_trained(cls, path, KIND, RatioSettings, network)
 
 
 def fit_ratio(

@@ -1,8 +1,7 @@
 """Trained models with `settings` and a `training` record, to HDF5 and back."""
 
 import os
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from flax import nnx
 
@@ -27,13 +26,13 @@ def save_trained(model: Any, kind: str, path: str | os.PathLike[str], overwrite:
 
 
 def load_trained(
+    cls: type[Model],
     path: str | os.PathLike[str],
     kind: str,
     settings: type[Any],
-    make: Callable[[Any], Model],
     network: Any = None,
 ) -> Model:
-    """The model in a file by `save_trained`; `make` builds one of settings.
+    """The model in a file by `save_trained`, a `cls` of such settings.
 
     Raises:
         InputError: if the file is not of this kind, whole and of this structure.
@@ -41,7 +40,7 @@ def load_trained(
     file = read_model(path)
     if file.kind != kind or network is not None:
         raise InputError(f"expected a {kind} in {path}, found a {file.kind}")
-    given = file.settings_as(settings)
-    model: Any = file.restored(lambda: make(given))
+    given, make = file.settings_as(settings), cast(Any, cls)
+    model: Any = file.restored(lambda: make(given, rngs=nnx.Rngs(0)))
     model.training = from_json(Training, file.metadata["training"], str(path))
     return model
