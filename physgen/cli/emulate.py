@@ -8,6 +8,7 @@ from physgen.cli.options import (
     add_json,
     add_output,
     add_seed,
+    note_if_interrupted,
     progress,
     tell,
     use_cores,
@@ -151,6 +152,7 @@ def sample(options: argparse.Namespace) -> None:
     if options.n is not None and options.n < 1:
         raise InputError(f"expected --n of at least 1, got {options.n}")
     emulator = GalaxyEmulator.load(options.emulator)
+    note_if_interrupted(options.emulator)
     solver = None if options.evaluations is None else FixedSteps(options.evaluations)
     if options.random_paths:
         if emulator.domain.box_size is not None and not emulator.settings.diffusion:

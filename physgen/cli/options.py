@@ -36,6 +36,15 @@ def tell(options: argparse.Namespace, figures: Mapping[str, Any], text: str) -> 
     print(as_json(figures) if options.json else text)
 
 
+def note_if_interrupted(path: Path) -> None:
+    """A note where the model in a file is of training that was interrupted."""
+    from physgen.io import read_model
+
+    metadata = read_model(path).metadata
+    if any(metadata.get(facts, {}).get("interrupted") for facts in ("training", "result")):
+        print(f"physgen: note: the training of {path} was interrupted", file=sys.stderr)
+
+
 def as_json(figures: Mapping[str, Any]) -> str:
     """One JSON object of numbers, arrays, paths and words."""
     return json.dumps(figures, default=_plain)

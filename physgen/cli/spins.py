@@ -15,7 +15,15 @@ from physgen.cli.hamiltonians import (
     optimiser_of,
     reference_of,
 )
-from physgen.cli.options import INTERRUPTED, add_json, add_output, add_seed, tell, use_cores
+from physgen.cli.options import (
+    INTERRUPTED,
+    add_json,
+    add_output,
+    add_seed,
+    note_if_interrupted,
+    tell,
+    use_cores,
+)
 from physgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -284,6 +292,7 @@ def observe(options: argparse.Namespace) -> None:
     path = options.wavefunction
     path = path / "wavefunction.h5" if path.is_dir() else path
     model = read_model(path)
+    note_if_interrupted(path)
     if model.kind == SWEEP:
         return sweeps.observe(options, model)
     wavefunction = load_wavefunction(path)

@@ -94,14 +94,22 @@ def _figures(control: str, shots: int, found: "Sweep", seconds: float) -> dict[s
 
 def _in_words(figures: dict[str, Any], out: Path) -> str:
     f = figures
-    return (
+    text = (
         f"{f['shots']} shots of {f['sites']} sites at {f['values']} values of {f['control']}: "
         f"held-out log-likelihood {f['held_out_log_likelihood']:.4f} +- "
         f"{f['held_out_log_likelihood_error']:.2g} nats a shot, {f['seconds']:.1f} s\n"
         f"more than independent sites at each value by {f['gain_over_independent']:.4f} +- "
         f"{f['gain_over_independent_error']:.2g}, than Markov chains by "
-        f"{f['gain_over_markov']:.4f} +- {f['gain_over_markov_error']:.2g}\n{out} written"
+        f"{f['gain_over_markov']:.4f} +- {f['gain_over_markov_error']:.2g}"
     )
+    return "\n".join([text, *stopped(f), f"{out} written"])
+
+
+def stopped(figures: dict[str, Any]) -> list[str]:
+    """A line where training did not come to its end."""
+    if not figures["interrupted"]:
+        return []
+    return [f"interrupted: trained to step {figures['steps']} only; the same command starts anew"]
 
 
 def observe(options: argparse.Namespace, model: "ModelFile") -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from physgen.cli import sweeps
 from physgen.cli.hamiltonians import add_ansatz, ansatz_of
-from physgen.cli.options import add_json, add_output, add_seed, tell
+from physgen.cli.options import INTERRUPTED, add_json, add_output, add_seed, tell
+from physgen.cli.sweeps import stopped
 from physgen.errors import InputError
+from physgen.words import counted
 
 if TYPE_CHECKING:
     from physgen.spins.tomography import Readout, Reconstruction
@@ -125,6 +127,7 @@ def tomography(options: argparse.Namespace) -> int | None:
     if found.caveat is not None:
         print(f"physgen: caveat: {found.caveat}", file=sys.stderr)
     tell(options, figures, _in_words(figures, options.out))
+    return INTERRUPTED if found.run.interrupted else 0
 
 
 def _readout(given: str | None, sites: int) -> Any:
@@ -163,12 +166,12 @@ def _figures(found: "Reconstruction", seconds: float) -> dict[str, Any]:
 def _in_words(figures: dict[str, Any], out: Path) -> str:
     f = figures
     lines = [
-        f"{f['shots']} shots of {f['sites']} sites in {f['bases']} bases: held-out log-likelihood "
-        f"{f['held_out_log_likelihood']:.4f} +- {f['held_out_log_likelihood_error']:.2g} nats a "
-        f"shot, {f['seconds']:.1f} s"
+        f"{f['shots']} shots of {f['sites']} sites in {counted(f['bases'], 'basis', 'bases')}: "
+        f"held-out log-likelihood {f['held_out_log_likelihood']:.4f} +- "
+        f"{f['held_out_log_likelihood_error']:.2g} nats a shot, {f['seconds']:.1f} s"
     ]
     if "fidelity" in f:
         interval = f["fidelity_interval"]
         between = "" if interval is None else f", 95% from {interval[0]:.4f} to {interval[1]:.4f}"
         lines.append(f"fidelity {f['fidelity']:.4f}{between}")
-    return "\n".join([*lines, f"{out} written"])
+    return "\n".join([*lines, *stopped(f), f"{out} written"])

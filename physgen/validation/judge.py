@@ -109,6 +109,8 @@ def validate(
     )
     if len(grouping.groups) > 1:
         boxes += f" at {len(grouping.groups)} parameter sets"
+    elif grouping.pooled and names:
+        boxes += ", pooled over parameters"
     return Report(
         result,
         headline(

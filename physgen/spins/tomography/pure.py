@@ -220,7 +220,8 @@ def maximise(
             confusion = known if model.errors is None else model.errors.matrices()
             return -jnp.mean(weight * likelihood(model.wavefunction, rows, confusion))
 
-        return each(nnx.merge(graph, parameters, rest), of_member, batch["weight"].T).sum()
+        losses = each(nnx.merge(graph, parameters, rest), of_member, batch["weight"].T)
+        return losses.sum() / jnp.maximum((batch["weight"] > 0).any(axis=0).sum(), 1)
 
     def data(counts: Int[np.ndarray, "r members"]) -> dict[str, np.ndarray]:
         weights = counts / np.maximum(counts.mean(axis=0, keepdims=True), 1e-300)
