@@ -27,7 +27,7 @@ from physgen.cli.options import (
 from physgen.errors import InputError
 
 if TYPE_CHECKING:
-    from physgen.spins import Ansatz, GroundState, Hamiltonian
+    from physgen.spins import Ansatz, GroundState, Hamiltonian, Wavefunction
     from physgen.spins.reference import Reference
 
 BELOW_EXACT = 3  # the exit status
@@ -102,7 +102,7 @@ def ground_state(options: argparse.Namespace) -> int:
 
     from physgen.io import require_writable
     from physgen.spins import self_check
-    from physgen.spins.symmetry import could_impose_spin_flip, require_symmetries
+    from physgen.spins.symmetry import require_symmetries
 
     for name in ("steps", "samples", "energy_samples"):
         if getattr(options, name) < 2:
@@ -122,12 +122,7 @@ def ground_state(options: argparse.Namespace) -> int:
         raise InputError("expected --out with --resume, where the interrupted run is; give it")
     key_check, key = jax.random.split(jax.random.key(options.seed))
     print(self_check(key_check, ansatz, hamiltonian.operator), file=sys.stderr)
-    if could_impose_spin_flip(built, hamiltonian.operator):
-        print(
-            "physgen: note: flipping all spins leaves this Hamiltonian as it is; --spin-flip "
-            "imposes that on the wavefunction, which keeps out low excitations for twice the work",
-            file=sys.stderr,
-        )
+    _note_spin_flip(built, hamiltonian)
     found = _minimise(options, key, ansatz, sizes)
     figures = _figures(found, reference)
     if options.out is not None:
@@ -142,6 +137,17 @@ def ground_state(options: argparse.Namespace) -> int:
         )
         return BELOW_EXACT
     return INTERRUPTED if found.interrupted else 0
+
+
+def _note_spin_flip(wavefunction: "Wavefunction", hamiltonian: "Hamiltonian") -> None:
+    from physgen.spins.symmetry import could_impose_spin_flip
+
+    if could_impose_spin_flip(wavefunction, hamiltonian.operator):
+        print(
+            "physgen: note: flipping all spins leaves this Hamiltonian as it is; --spin-flip "
+            "imposes that on the wavefunction, which keeps out low excitations for twice the work",
+            file=sys.stderr,
+        )
 
 
 def _require_interrupted(options: argparse.Namespace, n: int) -> None:
@@ -313,6 +319,8 @@ def observe(options: argparse.Namespace) -> None:
         "renyi_2_entropy": entropy_profile(keys[3], wavefunction, options.samples),
     }
     hamiltonian = hamiltonian_in(path)
+    if hamiltonian is not None:
+        _note_spin_flip(wavefunction, hamiltonian)
     known = {} if hamiltonian is None else exact_observables(hamiltonian, wavefunction.sector)
     with (
         atomic_path(options.out, options.force) as temporary,

@@ -71,7 +71,11 @@ def describe_regions(test: RankTest, held: float) -> str:
             f"the joint posterior is {_confidence(off)}: its 68% highest-density region holds the "
             f"truth in {held:.0%} of simulations"
         )
-    return f"the joint posterior is off in its highest-density regions{_deviation(test)}"
+    worst = _worst(test)
+    return (
+        f"the joint posterior is off: its {test.level[worst]:.0%} highest-density region holds the "
+        f"truth in {test.share[worst]:.0%} of simulations, beyond chance"
+    )
 
 
 def _bias_and_width(test: RankTest) -> tuple[float, float, float]:
@@ -92,8 +96,12 @@ def _confidence(stretched: float) -> str:
     return "overconfident" if stretched > 0 else "underconfident"
 
 
+def _worst(test: RankTest) -> int:
+    return int(np.argmax(np.abs(test.share - test.level)))
+
+
 def _deviation(test: RankTest) -> str:
-    worst = int(np.argmax(np.abs(test.share - test.level)))
+    worst = _worst(test)
     return (
         f": {test.share[worst]:.0%} of the ranks are in the lowest {test.level[worst]:.0%}, "
         "beyond chance"
