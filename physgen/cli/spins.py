@@ -109,7 +109,7 @@ def ground_state(options: argparse.Namespace) -> int:
             raise InputError(f"expected --{name.replace('_', '-')} of at least 2")
     use_cores(at_most=8)
     hamiltonian, ansatz, sizes = hamiltonian_of(options), ansatz_of(options), _sizes(options)
-    built = ansatz.build(hamiltonian.geometry, rngs=nnx.Rngs(0))
+    built = nnx.eval_shape(lambda: ansatz.build(hamiltonian.geometry, rngs=nnx.Rngs(0)))
     require_symmetries(built, hamiltonian.operator)
     reference = reference_of(options, hamiltonian)
     if options.out is not None:
