@@ -146,13 +146,13 @@ def sample(options: argparse.Namespace) -> None:
     from physgen.galaxies.catalogue import read_catalogue, write_catalogue
     from physgen.galaxies.emulator import GalaxyEmulator
     from physgen.galaxies.generate import generate
-    from physgen.io import require_writable
+    from physgen.io import read_model, require_writable
 
     require_writable(options.out, options.force)
     if options.n is not None and options.n < 1:
         raise InputError(f"expected --n of at least 1, got {options.n}")
     emulator = GalaxyEmulator.load(options.emulator)
-    note_if_interrupted(options.emulator)
+    note_if_interrupted(read_model(options.emulator))
     solver = None if options.evaluations is None else FixedSteps(options.evaluations)
     if options.random_paths:
         if emulator.domain.box_size is not None and not emulator.settings.diffusion:

@@ -8,9 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from physgen.io import ModelFile
 
 INTERRUPTED = 130  # exit status after Ctrl-C
 
@@ -36,13 +39,11 @@ def tell(options: argparse.Namespace, figures: Mapping[str, Any], text: str) -> 
     print(as_json(figures) if options.json else text)
 
 
-def note_if_interrupted(path: Path) -> None:
+def note_if_interrupted(model: "ModelFile") -> None:
     """A note where the model in a file is of training that was interrupted."""
-    from physgen.io import read_model
-
-    metadata = read_model(path).metadata
-    if any(metadata.get(facts, {}).get("interrupted") for facts in ("training", "result")):
-        print(f"physgen: note: the training of {path} was interrupted", file=sys.stderr)
+    facts = (model.metadata.get(name, {}) for name in ("training", "result"))
+    if any(each.get("interrupted") for each in facts):
+        print(f"physgen: note: the training of {model.path} was interrupted", file=sys.stderr)
 
 
 def as_json(figures: Mapping[str, Any]) -> str:

@@ -298,7 +298,7 @@ def observe(options: argparse.Namespace) -> None:
     path = options.wavefunction
     path = path / "wavefunction.h5" if path.is_dir() else path
     model = read_model(path)
-    note_if_interrupted(path)
+    note_if_interrupted(model)
     if model.kind == SWEEP:
         return sweeps.observe(options, model)
     wavefunction = load_wavefunction(path)
@@ -318,7 +318,7 @@ def observe(options: argparse.Namespace) -> None:
         "string_order": diagonal.string_order,
         "renyi_2_entropy": entropy_profile(keys[3], wavefunction, options.samples),
     }
-    hamiltonian = hamiltonian_in(path)
+    hamiltonian = hamiltonian_in(model)
     if hamiltonian is not None:
         _note_spin_flip(wavefunction, hamiltonian)
     known = {} if hamiltonian is None else exact_observables(hamiltonian, wavefunction.sector)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from physgen.cli import sweeps
 from physgen.cli.hamiltonians import add_ansatz, ansatz_of
 from physgen.cli.options import INTERRUPTED, add_json, add_output, add_seed, tell
-from physgen.cli.sweeps import stopped
 from physgen.errors import InputError
 from physgen.words import counted
 
@@ -174,4 +173,4 @@ def _in_words(figures: dict[str, Any], out: Path) -> str:
         interval = f["fidelity_interval"]
         between = "" if interval is None else f", 95% from {interval[0]:.4f} to {interval[1]:.4f}"
         lines.append(f"fidelity {f['fidelity']:.4f}{between}")
-    return "\n".join([*lines, *stopped(f), f"{out} written"])
+    return "\n".join([*lines, *sweeps.stopped(f), f"{out} written"])

@@ -9,7 +9,7 @@ from typing import Any
 from flax import nnx
 
 from physgen.errors import InputError
-from physgen.io import read_model, save_model
+from physgen.io import ModelFile, read_model, save_model
 from physgen.io.models import from_json
 from physgen.spins.ansatz import (
     FVSBNWavefunction,
@@ -107,16 +107,16 @@ class _Trained:
     )
 
 
-def hamiltonian_in(path: str | os.PathLike[str]) -> Hamiltonian | None:
+def hamiltonian_in(file: ModelFile) -> Hamiltonian | None:
     """That whose ground state `physgen spins ground-state` looked for; None in other files.
 
     Raises:
-        InputError: if the file is damaged, or no model.
+        InputError: if it is written in another way.
     """
-    written = read_model(path).metadata.get("hamiltonian")
+    written = file.metadata.get("hamiltonian")
     if written is None:
         return None
-    return from_json(_Trained, {"hamiltonian": json.loads(written)}, str(path)).hamiltonian
+    return from_json(_Trained, {"hamiltonian": json.loads(written)}, str(file.path)).hamiltonian
 
 
 def grown(wavefunction: Wavefunction, lattice: Chain | Square | int) -> Wavefunction:
