@@ -41,6 +41,7 @@ class Stage:
     steps: int
     samples: int
     optimiser: Optimiser
+    reach: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ class Case:
     reference: float | None = None
 
 
-def stages(*sizes: tuple[int, int]) -> tuple[Stage, ...]:
+def stages(*sizes: tuple[int, int], reach: int | None = None) -> tuple[Stage, ...]:
     """Sites, and steps with 200 samples each."""
-    return tuple(Stage(n, steps, 200, StochasticReconfiguration()) for n, steps in sizes)
+    return tuple(Stage(n, steps, 200, StochasticReconfiguration(), reach) for n, steps in sizes)
 
 
 def ising(field: float) -> Callable[[int], Hamiltonian]:
@@ -79,7 +80,10 @@ CASES = (
         "ising-1000",
         ising(1.0),
         GRU,
-        stages((20, 100), (40, 50), (80, 30), (160, 25), (320, 15), (640, 8), (1000, 8)),
+        stages(
+            *((20, 100), (40, 100), (80, 100), (160, 150), (320, 150), (640, 150), (1000, 200)),
+            reach=32,
+        ),
     ),
     *(
         Case(f"heisenberg-100-j{j2}", heisenberg(j2), SINGLET, TO_100, DMRG.get(j2))
@@ -131,6 +135,7 @@ def run(case: Case, seed: int, out: Path) -> dict[str, object]:
             steps=stage.steps,
             samples=stage.samples,
             optimiser=stage.optimiser,
+            reach=stage.reach,
             energy_samples=8192 if last and stage.n <= 200 else 1024,
         )
         state = found.wavefunction

@@ -15,6 +15,7 @@ from physgen.spins import (
     Heisenberg,
     PauliSum,
     StochasticReconfiguration,
+    TransformerWavefunction,
     TransverseFieldIsing,
     energy,
     ground_state,
@@ -194,6 +195,12 @@ def test_the_self_check_passes_and_can_fail(monkeypatch):
 def test_a_wavefunction_that_does_not_fit_is_refused(hamiltonian, ansatz, message):
     with pytest.raises(InputError, match=message):
         ground_state(KEY, hamiltonian, ansatz, steps=2, samples=4)
+
+
+def test_only_recurrent_networks_have_a_reach():
+    for ansatz, reach in ((TransformerWavefunction(), 3), (SMALL, 0)):
+        with pytest.raises(InputError, match="a reach of at least 1 and a recurrent network"):
+            ground_state(KEY, ISING, ansatz, reach=reach)
 
 
 def test_an_energy_that_is_not_finite_stops_the_run():

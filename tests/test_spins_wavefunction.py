@@ -134,7 +134,7 @@ def test_lanes_hold_every_rest_once():
     rng = np.random.default_rng(0)
     for n, k in ((2, 1), (7, 7), (9, 30)):
         first = np.sort(rng.integers(0, n, k))
-        plan = pack(first, n)
+        plan = pack(first, n - 1 - first)
         began = {}
         for lane in range(plan.rest.shape[1]):
             for time in range(plan.rest.shape[0]):
@@ -149,7 +149,63 @@ def test_lanes_hold_every_rest_once():
         assert set(began) == set(np.flatnonzero(first < n - 1))
         later = {(t, plan.lane[t, r]) for t, r in np.argwhere(plan.alive)}
         assert later == {place for place in began.values() if place[0] > 0}
-    assert pack(np.arange(40), 40).rest.shape == (39, 20)
+    assert pack(np.arange(40), 39 - np.arange(40)).rest.shape == (39, 20)
+
+
+@pytest.mark.parametrize("name", ["gru", "tensorized"])
+def test_beyond_reach_changes_act_in_linear_order(name):
+    n, reach = 14, 3
+    wavefunction = built(name, "complex", Chain(n))
+    changes = np.zeros((5, n), bool)
+    for row, sites in zip(changes, ((0,), (3, 4), (7, 8), (11, 12), (1, 13)), strict=True):
+        row[list(sites)] = True
+    rows = jnp.asarray(np.random.default_rng(1).integers(0, 2, (2, n)))
+    variants = rows[:, None] ^ changes[None]
+
+    def carry_and_rest(row, start):
+        carry = jax.tree.map(jnp.asarray, wavefunction.network.start()[0])
+        for site in range(start):
+            carry, _ = wavefunction.network.advance(carry, row[site], site)
+
+        def rest(carry):
+            total = jnp.zeros(2)
+            for site in range(start, n - 1):
+                carry, outputs = wavefunction.network.advance(carry, row[site], site)
+                needed = jnp.zeros((), int)
+                total += wavefunction._parts_of_site(outputs, row[site + 1], needed, site + 1)
+            return total
+
+        return carry, rest
+
+    found, _ = wavefunction.variants(rows, variants, changes, reach)
+    exact, _ = wavefunction.variants(rows, variants, changes)
+    wanted = np.array(exact)
+    for i, j in ((0, 0), (1, 1), (0, 2)):
+        start = int(changes[j].argmax()) + reach
+        own, rest = carry_and_rest(rows[i], start)
+        other, true_rest = carry_and_rest(variants[i, j], start)
+        change = jax.tree.map(jnp.subtract, other, own)
+        value, linear = jax.jvp(rest, (own,), (change,))
+        wanted[i, j] += value + linear - true_rest(other)
+        np.testing.assert_allclose(found[i, j], wanted[i, j], rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(found[:, 3:], exact[:, 3:], rtol=2e-5, atol=2e-5)
+    assert np.abs(found - exact)[:, :3].max() > 1e-3
+    np.testing.assert_array_equal(
+        wavefunction.variants(rows, variants, changes, n)[0], np.asarray(exact)
+    )
+
+
+def test_a_short_reach_is_close_where_the_network_forgets():
+    ansatz = GRUWavefunction(units=6, sector=0, spin_flip=True, reflection=True)
+    wavefunction = ansatz.build(Chain(24), rngs=nnx.Rngs(1))
+    operator = Heisenberg(24, j2=0.3).operator
+    rows = wavefunction.sample(jax.random.key(0), 4)
+
+    def local(reach):
+        return np.asarray(local_values(wavefunction, operator, rows, reach)[0])
+
+    exact, short = local(None), local(4)
+    assert 0 < np.abs(short - exact).max() < 2e-3 * np.abs(exact).max()
 
 
 def test_saved_and_loaded_it_is_the_same_to_the_bit(tmp_path):

@@ -13,18 +13,21 @@ from jaxtyping import Array, Bool, Float, Inexact, Int
 
 from physgen.nets.autoregressive import Parallel
 from physgen.spins.operators import Operator
-from physgen.spins.variants import pack
+from physgen.spins.variants import first_and_last, pack, rest_lengths
 from physgen.spins.wavefunction import Wavefunction
 
 ROWS = 8192  # configurations that are carried side by side: more do not fit the cache
 
 
 def local_terms(
-    wavefunction: Wavefunction, operator: Operator, configurations: Int[Array, "b n"]
+    wavefunction: Wavefunction,
+    operator: Operator,
+    configurations: Int[Array, "b n"],
+    reach: int | None = None,
 ) -> tuple[Inexact[Array, " b"], Inexact[Array, "b k"], Float[Array, "b 2"]]:
     """The diagonal part, what each connected configuration adds, and the parts of log psi."""
     variants, elements = jax.vmap(operator.connected)(configurations)
-    there, here = wavefunction.variants(configurations, variants, operator.changes)
+    there, here = wavefunction.variants(configurations, variants, operator.changes, reach)
     difference = there - here[:, None]
     if wavefunction.real:
         ratios = jnp.exp(difference[..., 0]) * jnp.cos(difference[..., 1])
@@ -34,15 +37,21 @@ def local_terms(
 
 
 def local_values(
-    wavefunction: Wavefunction, operator: Operator, configurations: Int[Array, "b n"]
+    wavefunction: Wavefunction,
+    operator: Operator,
+    configurations: Int[Array, "b n"],
+    reach: int | None = None,
 ) -> tuple[Inexact[Array, " b"], Float[Array, "b 2"]]:
-    """Local values, and the parts of log psi, in portions that fit the cache."""
+    """Local values, and the parts of log psi, in portions that fit the cache.
+
+    reach: see `physgen.spins.variants`; None is exact.
+    """
 
     def values(configurations):
-        diagonal, others, parts = local_terms(wavefunction, operator, configurations)
+        diagonal, others, parts = local_terms(wavefunction, operator, configurations, reach)
         return diagonal + others.sum(axis=1), parts
 
-    return in_portions(values, configurations, portion(wavefunction, operator.changes))
+    return in_portions(values, configurations, portion(wavefunction, operator.changes, reach))
 
 
 def in_portions(function: Callable[..., Any], rows: Any, most: int) -> Any:
@@ -54,9 +63,14 @@ def in_portions(function: Callable[..., Any], rows: Any, most: int) -> Any:
     return jax.tree.map(lambda a: a.reshape(count, *a.shape[2:]), found)
 
 
-def portion(wavefunction: Wavefunction, changes: Bool[np.ndarray, "k n"]) -> int:
+def portion(
+    wavefunction: Wavefunction, changes: Bool[np.ndarray, "k n"], reach: int | None = None
+) -> int:
     """How many configurations, and their variants that differ where `changes` says, at once."""
     k, n = changes.shape
-    parallel = isinstance(wavefunction.network, Parallel)
-    side_by_side = k * n if parallel else pack(changes.argmax(axis=1), n).rest.shape[1]
+    first, last = first_and_last(changes)
+    if isinstance(wavefunction.network, Parallel):
+        side_by_side = k * n
+    else:
+        side_by_side = pack(first, rest_lengths(first, last, n, reach)).rest.shape[1]
     return max(ROWS // (side_by_side * len(wavefunction.images)), 1)

@@ -4,6 +4,10 @@ A configuration that differs from site f on has the conditionals of the one it c
 A recurrent network goes on from the carry at f: the rests of all of them are packed end to end into
 lanes of equal length that run side by side in one scan, so that half of the work of evaluating
 n flips from the start remains. A parallel network takes groups of similar f together.
+
+The carry of a recurrent network forgets: some sites after the change little is left of it, and what
+is left acts on the rest of the chain in linear order, by derivatives that one reverse pass over the
+configuration gives for all its variants. With `reach`, n flips cost n * reach steps of the cell.
 """
 
 from collections.abc import Callable
@@ -41,9 +45,25 @@ class Lanes:
     end: Int[np.ndarray, "k 2"]
 
 
-def pack(first: Int[np.ndarray, " k"], n: int) -> Lanes:
-    """Rests of length n - 1 - first, the longest first, each into the first lane with room."""
-    lengths = n - 1 - first
+def first_and_last(
+    changes: Bool[np.ndarray, "k n"],
+) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"]]:
+    """The first and the last site that each variant may differ in."""
+    return changes.argmax(axis=1), changes.shape[1] - 1 - changes[:, ::-1].argmax(axis=1)
+
+
+def rest_lengths(
+    first: Int[np.ndarray, "*k"], last: Int[np.ndarray, "*k"], n: int, reach: int | None
+) -> Int[np.ndarray, "*k"]:
+    """Sites that are evaluated after the first change; all of them where changes lie far apart."""
+    whole = n - 1 - first
+    if reach is None:
+        return whole
+    return np.where(2 * (last - first) > reach, whole, np.minimum(whole, reach))
+
+
+def pack(first: Int[np.ndarray, " k"], lengths: Int[np.ndarray, " k"]) -> Lanes:
+    """Rests from `first` on, the longest first, each into the first lane with room."""
     time = max(int(lengths.max(initial=0)), 1)
     free: list[int] = []
     place = np.zeros((len(first), 2), int)  # lane, time of the start
@@ -60,7 +80,7 @@ def pack(first: Int[np.ndarray, " k"], n: int) -> Lanes:
     for number, (lane, start) in enumerate(place):
         stop = start + lengths[number]
         rest[start:stop, lane] = number
-        site[start:stop, lane] = np.arange(first[number], n - 1)
+        site[start:stop, lane] = first[number] + np.arange(lengths[number])
         end[number] = max(stop - 1, 0), lane
         if lengths[number]:
             fresh[start, lane] = True
@@ -80,6 +100,8 @@ def variant_parts(
     configurations: Int[Array, "b g n"],
     variants: Int[Array, "b g k n"],
     first: Int[np.ndarray, "g k"],
+    last: Int[np.ndarray, "g k"],
+    reach: int | None = None,
 ) -> tuple[Float[Array, "b g k 2"], Float[Array, "b g 2"]]:
     """The parts of log psi of the variants, k of each configuration, and of the configurations.
 
@@ -87,7 +109,9 @@ def variant_parts(
         conditional: (outputs of a site, its symbol, what is needed from it on, the site) -> parts;
             of many at once, which are then the last axes of all of these.
         needed: what each site of a configuration is needed for, given the symbols before it.
-        first: no variant differs before that site.
+        first, last: no variant differs before, or after, these sites.
+        reach: sites after the first change that a `Recurrent` network evaluates, what follows being
+            added in linear order; None for all of them.
     """
     if isinstance(network, Parallel):
         by_groups = partial(_by_groups, network, conditional, needed, first=first)
@@ -106,11 +130,32 @@ def variant_parts(
     symbols = rows[:, np.arange(g * k), changed]
     shared = before[:, of, changed]
     shared += of_sites(outputs[:, of, changed], symbols, here[:, of, changed], changed)
-    lengths = n - 1 - changed
-    if lengths.any():
-        known = jax.tree.map(lambda carry: carry.reshape(b, g * n, *carry.shape[3:]), carries)
-        rest = _rests(network, conditional, needed, known, rows, of, pack(changed, n))
-        shared += jnp.where(jnp.asarray(lengths > 0)[None, :, None], rest, 0)
+    reach = reach if isinstance(network, Recurrent) and reach is not None else n
+    lengths = rest_lengths(changed, last.reshape(-1), n, reach)
+    shared += before[:, of, n] - before[:, of, changed + lengths + 1]
+
+    def flat(tree):
+        return jax.tree.map(lambda leaf: leaf.reshape(b, g * n, *leaf.shape[3:]), tree)
+
+    slopes = None
+    if (lengths < n - 1 - changed).any():
+        of_one = partial(_slopes, network, conditional)
+        slopes = flat(jax.vmap(jax.vmap(of_one))(configurations, here, carries))
+    for together in (lengths > reach, (lengths > 0) & (lengths <= reach)):
+        some = np.flatnonzero(together)
+        if some.size:
+            rest = _rests(
+                network,
+                conditional,
+                needed,
+                flat(carries),
+                slopes,
+                rows[:, some],
+                of[some],
+                changed[some],
+                lengths[some],
+            )
+            shared = shared.at[:, some].add(rest)
     return shared.reshape(b, g, k, 2), before[:, :, -1]
 
 
@@ -119,25 +164,28 @@ def _rests(
     conditional: Conditional,
     needed: Callable[[Array], Array],
     carries: Any,
+    slopes: Any,
     variants: Int[Array, "b k n"],
     of: Int[np.ndarray, " k"],
-    plan: Lanes,
+    first: Int[np.ndarray, " k"],
+    lengths: Int[np.ndarray, " k"],
 ) -> Float[Array, "b k 2"]:
     """What the sites after the first change add; `of` is the configuration that a variant is of.
 
+    Rests that end before the chain does must be as long as the longest: they go on by the slopes.
     Lanes and configurations are the last axes of all arrays: products with the weights then leave
     gates and probabilities in rows that a processor takes several at a time.
     """
+    plan, n = pack(first, lengths), variants.shape[-1]
     batched = isinstance(network, Recurrent)
     advance = network.advance if batched else over_lanes(network.advance)
-    symbols = jnp.moveaxis(variants, 0, -1)
-    wanted = jnp.moveaxis(jax.vmap(jax.vmap(needed))(variants), 0, -1)
+    wanted = jax.vmap(jax.vmap(needed))(variants)
     known = jax.tree.map(lambda carry: jnp.moveaxis(carry, 0, -1), carries)
-    before = of[plan.rest] * variants.shape[-1] + plan.site  # of a lane's site, among the carries
+    before = of[plan.rest] * n + plan.site  # of a lane's site, among the carries
     inputs = (
-        symbols[plan.rest, plan.site],
-        symbols[plan.rest, plan.site + 1],
-        wanted[plan.rest, plan.site + 1],
+        jnp.moveaxis(variants[:, plan.rest, plan.site], 0, -1),
+        jnp.moveaxis(variants[:, plan.rest, plan.site + 1], 0, -1),
+        jnp.moveaxis(wanted[:, plan.rest, plan.site + 1], 0, -1),
         *map(jnp.asarray, (plan.site, before, plan.fresh, plan.lane, plan.alive)),
     )
 
@@ -153,9 +201,51 @@ def _rests(
         return (carry, total), total
 
     begin = jax.tree.map(lambda carry: jnp.moveaxis(carry[before[0]], 0, -2), known)
-    zero = jnp.zeros((2, plan.rest.shape[1], symbols.shape[-1]), jax.tree.leaves(begin)[0].dtype)
-    _, totals = jax.lax.scan(step, (begin, zero), inputs)
-    return jnp.moveaxis(totals[plan.end[:, 0], :, plan.end[:, 1]], -1, 0)
+    zero = jnp.zeros((2, plan.rest.shape[1], len(variants)), jax.tree.leaves(begin)[0].dtype)
+    (carry, _), totals = jax.lax.scan(step, (begin, zero), inputs)
+    rests = jnp.moveaxis(totals[plan.end[:, 0], :, plan.end[:, 1]], -1, 0)
+    cut = np.flatnonzero(lengths < n - 1 - first)
+    if not cut.size:
+        return rests
+    lane, there = plan.end[cut, 1], of[cut] * n + first[cut] + lengths[cut]
+
+    def onward(carry, known, slope):
+        change = jnp.moveaxis(carry[..., lane, :], (-2, -1), (1, 0)) - known[:, there]
+        product = change[:, :, None] * slope[:, there]
+        return product.sum(axis=tuple(range(3, product.ndim)))
+
+    return rests.at[:, cut].add(sum(jax.tree.leaves(jax.tree.map(onward, carry, carries, slopes))))
+
+
+def _slopes(
+    network: Autoregressive,
+    conditional: Conditional,
+    configuration: Int[Array, " n"],
+    wanted: Int[Array, " n"],
+    carries: Any,
+) -> Any:
+    """Of what all later sites add to the parts: derivatives by the carry before each, (n, 2, ...).
+
+    The conditional of the site itself, which that carry has already given, is not among them.
+    """
+
+    def step(after, inputs):
+        carry, symbol, following, wanted, site = inputs
+
+        def onward(carry):
+            carry, outputs = network.advance(carry, symbol, site)
+            return carry, conditional(outputs, following, wanted, site + 1)
+
+        _, pull = jax.vjp(onward, carry)
+        slope = jax.vmap(lambda *cotangents: pull(cotangents)[0])(after, jnp.eye(2))
+        return slope, slope
+
+    sites = jnp.arange(len(configuration))
+    inputs = carries, configuration, jnp.roll(configuration, -1), jnp.roll(wanted, -1), sites
+    end = jax.tree.map(lambda carry: jnp.zeros((2, *carry.shape[1:]), carry.dtype), carries)
+    before_last = jax.tree.map(lambda rows: rows[:-1], inputs)
+    _, slopes = jax.lax.scan(step, end, before_last, reverse=True)
+    return jax.tree.map(lambda rows, zero: jnp.concatenate([rows, zero[None]]), slopes, end)
 
 
 def over_lanes(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from physgen.devices import over_devices
 from physgen.errors import InputError
+from physgen.nets.autoregressive import Recurrent
 from physgen.nets.stacked import built
 from physgen.spins.ansatz import Ansatz
 from physgen.spins.estimates import Energy, energy, v_score
@@ -68,6 +69,7 @@ def ground_state(
     samples: int = 200,
     optimiser: Optimiser = StochasticReconfiguration(),
     temperature: float = 0.0,
+    reach: int | None = None,
     energy_samples: int = 8192,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -85,11 +87,16 @@ def ground_state(
         samples: a step.
         temperature: T at the start of <H> - T S, S being the entropy of |psi|^2; it falls to zero
             over the first half of the steps (variational neural annealing, arXiv:2101.10154).
+        reach: sites after a change that local energies evaluate in training; what follows is added
+            in linear order (`physgen.spins.variants`), with which a step takes a time proportional
+            to n and not to n^2. For recurrent networks and chains of hundreds of sites; 32 is
+            enough for those that were tried. None for all sites, as in the final energy.
         energy_samples: of the final energy.
         checkpoint, resume, report: see `physgen.train.fit`.
 
     Raises:
-        InputError: for a sector or a symmetry that the Hamiltonian does not conserve.
+        InputError: for a sector or a symmetry that the Hamiltonian does not conserve, and for a
+            reach of a network that is not recurrent.
         NonFiniteError: for an energy that is not finite.
     """
     key_init, key_fit, key_energy = jax.random.split(key, 3)
@@ -100,6 +107,11 @@ def ground_state(
         wavefunction = built(lambda rngs: ansatz.build(lattice, rngs=rngs), key_init)
     operator = hamiltonian.operator if isinstance(hamiltonian, Hamiltonian) else hamiltonian
     _require_fitting(wavefunction, operator)
+    if reach is not None and not (reach > 0 and isinstance(wavefunction.network, Recurrent)):
+        raise InputError(
+            f"expected a reach of at least 1 and a recurrent network, got {reach} and "
+            f"{type(wavefunction.network).__name__}; leave reach out"
+        )
     wavefunction, run = minimise(
         key_fit,
         wavefunction,
@@ -107,6 +119,7 @@ def ground_state(
         FitSettings(batch_size=samples, steps=steps, steps_per_dispatch=steps_per_dispatch),
         optimiser,
         temperature=temperature,
+        reach=reach,
         checkpoint=checkpoint,
         resume=resume,
         report=report,
@@ -133,6 +146,7 @@ def minimise(
     optimiser: Optimiser,
     *,
     temperature: float = 0.0,
+    reach: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
     report: Report | None = None,
@@ -148,7 +162,7 @@ def minimise(
         progress = state.step / state.total_steps
         heat = temperature * jnp.maximum(1 - 2 * progress, 0)
         problem, info = sampled_problem(
-            key, state.parameters, at, operator, settings.batch_size, heat
+            key, state.parameters, at, operator, settings.batch_size, heat, reach
         )
         change, memory = optimiser.update(state.optimiser, problem, progress)
         parameters = state.parameters + change
@@ -167,7 +181,7 @@ def minimise(
         checkpoint=checkpoint,
         resume=resume,
         on_total_steps=on_total_steps,
-        identity=(operator.strings(), wavefunction.made_of, optimiser, temperature),
+        identity=(operator.strings(), wavefunction.made_of, optimiser, temperature, reach),
         report=energy_line() if report is None else report,
     )
     return at(run.state.parameters), run
@@ -180,13 +194,14 @@ def sampled_problem(
     operator: PauliSum,
     samples: int,
     temperature: Any = 0.0,
+    reach: int | None = None,
 ) -> tuple[Problem, dict[str, Array]]:
     """Samples of the wavefunction `at` the parameters, and what their local energies ask for."""
     wavefunction = at(parameters)
 
     def sampled(keys):
         configurations = wavefunction.at_keys(keys)
-        return configurations, *local_values(wavefunction, operator, configurations)
+        return configurations, *local_values(wavefunction, operator, configurations, reach)
 
     configurations, energies, parts = over_devices(sampled, jax.random.split(key, samples))
     mean = energies.real.mean()

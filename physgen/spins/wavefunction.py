@@ -5,7 +5,6 @@
 a configuration, which is normalised too and sampled by a random image of a sample.
 """
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -17,7 +16,7 @@ from numpy.typing import ArrayLike
 from physgen.density import Density, leading_shape
 from physgen.errors import InputError
 from physgen.nets.autoregressive import Autoregressive
-from physgen.spins.variants import Parts, variant_parts
+from physgen.spins.variants import Parts, first_and_last, variant_parts
 
 Image = tuple[tuple[int, ...], bool]  # an order of the sites, and whether all spins are flipped
 
@@ -106,9 +105,8 @@ class Wavefunction(Density):
     def _sample(self, key: PRNGKeyArray, context: Any) -> Int[Array, " n"]:
         key_symbols, key_image = jax.random.split(key)
         configuration, _ = self.draw(key_symbols)
-        orders, flips = self._orders()
-        image = jax.random.randint(key_image, (), 0, len(orders))
-        return self._image(configuration, jnp.asarray(orders)[image], jnp.asarray(flips)[image])
+        images = self._images(configuration)
+        return images[jax.random.randint(key_image, (), 0, len(images))]
 
     def draw(
         self, key: PRNGKeyArray, given: Int[Array, " n"] | None = None, known: Any = 0
@@ -146,33 +144,31 @@ class Wavefunction(Density):
 
     def parts(self, configuration: Int[Array, " n"]) -> Parts:
         """log |psi| and the phase, shape (2,)."""
-        orders, flips = self._orders()
-        images = jax.vmap(partial(self._image, configuration))(jnp.asarray(orders), flips)
-        return self._joined(jax.vmap(self._of_image)(images), configuration)
+        return self._joined(jax.vmap(self._of_image)(self._images(configuration)), configuration)
 
     def variants(
         self,
         configurations: Int[Array, "b n"],
         variants: Int[Array, "b k n"],
         changes: Bool[np.ndarray, "k n"],
+        reach: int | None = None,
     ) -> tuple[Float[Array, "b k 2"], Float[Array, "b 2"]]:
         """Of configurations that differ from others at most where `changes` says, and of those.
 
-        What the network knows of the sites before the first change is computed once for all.
+        What the network knows of the sites before the first change is computed once for all; for
+        `reach` see `physgen.spins.variants`.
         """
-        orders, flips = self._orders()
-
-        def images(configuration):
-            image = partial(self._image, configuration)
-            return jax.vmap(image)(jnp.asarray(orders), jnp.asarray(flips))
-
+        orders, _ = self._orders()
+        first, last = np.stack([first_and_last(changes[:, order]) for order in orders], axis=1)
         rest, own = variant_parts(
             self.network,
             self._parts_of_site,
             self._needed,
-            jax.vmap(images)(configurations),
-            jax.vmap(jax.vmap(images))(variants).swapaxes(1, 2),
-            np.stack([changes[:, order].argmax(axis=1) for order in orders]),
+            self._images(configurations),
+            self._images(variants).swapaxes(1, 2),
+            first,
+            last,
+            reach,
         )
         joined = jax.vmap(self._joined)
         return jax.vmap(joined)(rest.swapaxes(1, 2), variants), joined(own, configurations)
@@ -234,9 +230,11 @@ class Wavefunction(Density):
         return self.local_dimension - 1 - 2 * symbol
 
     def _needed(self, configuration: Int[Array, " n"]) -> Int[Array, " n"]:
-        """2 S_z that the sites from each on must sum up to."""
+        """2 S_z that the sites from each on must sum up to, where there is a sector."""
+        if self.sector is None:
+            return jnp.zeros_like(configuration)
         values = self._value(configuration)
-        return (self.sector or 0) - jnp.cumsum(values) + values
+        return self.sector - jnp.cumsum(values) + values
 
     def _highest(self, log_p: Array) -> Array:
         """The largest symbol that is possible."""
@@ -245,9 +243,12 @@ class Wavefunction(Density):
     def _orders(self) -> tuple[Int[np.ndarray, "g n"], np.ndarray]:
         return np.array([o for o, _ in self.images]), np.array([f for _, f in self.images])
 
-    def _image(self, configuration: Array, order: Any, flip: Any) -> Array:
-        moved = configuration[order]
-        return jnp.where(flip, self.local_dimension - 1 - moved, moved)
+    def _images(self, configurations: Int[Array, "*b n"]) -> Int[Array, "*b g n"]:
+        orders, flips = self._orders()
+        moved = configurations[..., None, :]
+        if (orders != np.arange(self.n)).any():  # moving (b, k, n) entries takes a while
+            moved = configurations[..., orders]
+        return jnp.where(flips[:, None], self.local_dimension - 1 - moved, moved)
 
 
 @jax.jit
