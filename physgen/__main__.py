@@ -1,0 +1,7 @@
+"""python -m physgen: the command line."""
+
+import sys
+
+from physgen.cli import main
+
+sys.exit(main())
