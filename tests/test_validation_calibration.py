@@ -143,6 +143,28 @@ def test_a_joint_posterior_of_wrong_width_is_found_and_named(test, width, word):
     assert (found.held < 0.68) == (word == "overconfident")
 
 
+@pytest.mark.parametrize("test", TESTS)
+@pytest.mark.parametrize("width", [1 / 1.3, 1.3])
+def test_what_a_finding_quotes_is_outside_of_its_band(test, width):
+    found = test(*gaussian(np.random.default_rng(13), width=width))
+    findings = found.findings if test is of_parameters else [found.finding]
+    assert findings
+    for finding in findings:
+        share, lower, upper = map(float, re.findall(r"([\d.]+)% (?:of simul|to|by ch)", finding))
+        assert not lower <= share <= upper, finding
+
+
+def test_a_parameter_inside_its_band_has_no_finding_whatever_the_others_have():
+    """Holm rejects it, at the whole of alpha, once the other one is rejected; its band does not."""
+    truths, draws, *_ = gaussian(np.random.default_rng(3), width=1 / 1.3)
+    draws[..., 1] = gaussian(np.random.default_rng(3))[1][..., 1]
+    alpha = 1.5 * simulation_based_calibration(truths, draws).p_values[1]
+    found = simulation_based_calibration(truths, draws, alpha=alpha)
+    assert found.p_adjusted[1] <= alpha and [test.inside for test in found.tests] == [False, True]
+    (finding,) = found.findings
+    assert finding.startswith("theta_1 is overconfident")
+
+
 @pytest.mark.parametrize("test", [of_distances, of_regions])
 def test_a_shifted_joint_posterior_is_found(test):
     assert not test(*gaussian(np.random.default_rng(6), shift=1.0)).inside

@@ -202,9 +202,9 @@ class Check:
             self._table(),
             html.small(
                 "Over simulations whose parameters are known. p: of uniform ranks of the truth "
-                "among posterior draws; Holm: corrected for the number of parameters, bold where "
-                "it is a finding. Contraction: 1 - posterior variance / prior variance, 0% where "
-                "nothing was learned."
+                "among posterior draws; Holm: corrected for the number of parameters; bold where "
+                "ranks leave their band. Contraction: 1 - posterior variance / prior variance, 0% "
+                "where nothing was learned."
             ),
             *shown.values(),
         ]
@@ -228,10 +228,8 @@ class Check:
                 c.names, c.tests, c.p_adjusted, c.held, c.above, c.contraction, strict=True
             )
         ]
-        bold = [
-            (False, wrong, wrong, False, False, False)
-            for wrong in (c.p_adjusted <= c.alpha).tolist()
-        ]
+        wrong = [not test.inside for test in c.tests]
+        bold = [(False, out, out, False, False, False) for out in wrong]
         return html.table(_COLUMNS, rows, bold)
 
 

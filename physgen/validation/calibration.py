@@ -43,7 +43,8 @@ class Calibration:
     truths in the central 68% interval, above (d,) that above the posterior median (expected 0.5),
     contraction (d,) one minus the mean posterior variance over the variance of the truths: 0 where
     nothing was learned. `inside` is True where every curve is inside its band, which happens with
-    probability 1 - alpha for an exact posterior; `findings` say what is wrong where it is False.
+    probability 1 - alpha for an exact posterior; `findings` say what is wrong with parameters whose
+    curve is not.
     """
 
     names: tuple[str, ...]
@@ -140,8 +141,8 @@ def simulation_based_calibration(
         alpha,
         tuple(
             describe_parameter(name, test)
-            for name, test, p in zip(names, tests, p_adjusted, strict=True)
-            if p <= alpha or not test.inside
+            for name, test in zip(names, tests, strict=True)
+            if not test.inside
         ),
     )
 
@@ -216,7 +217,7 @@ def highest_density_coverage(
     ranks = _ranks(-truths[:, None, None], -draws[..., None], rng)
     (test,) = rank_tests(ranks, draws.shape[1], alpha=alpha, simulations=simulations, seed=rng)
     held = float(np.mean(test.fractions < REGION))
-    return Coverage(test, held, alpha, None if test.inside else describe_regions(test, held))
+    return Coverage(test, held, alpha, None if test.inside else describe_regions(test))
 
 
 def _checked(truths: ArrayLike, draws: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

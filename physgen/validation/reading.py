@@ -2,7 +2,7 @@
 
 Normal scores of the ranks, which are standard normal if ranks are uniform, tell bias from width:
 of a Gaussian posterior their mean is its bias and their deviation the factor by which it is too
-narrow.
+narrow. What is quoted is where the shares of ranks are farthest outside of their band.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy.special import ndtri
 
 from physgen.validation.uniformity import RankTest
 
-REGION = 0.68  # the content of the region that sentences speak of
+REGION = 0.68  # the content of the central interval whose share is told
 
 _CLEAR = 3.0  # sigma from which bias or width is named beside the other
 _SEEN = 2.0  # sigma from which it is named by itself
@@ -31,50 +31,40 @@ def describe_parameter(name: str, test: RankTest) -> str:
     bias, off, stretched = _bias_and_width(test)
     parts = []
     if _named(off, stretched):
-        parts.append(
-            f"biased {'low' if bias > 0 else 'high'} by {abs(bias):.2g} of its standard deviation: "
-            f"the truth is above its median in {share_above(test):.0%} of simulations (expected "
-            "50%)"
-        )
+        side = "low" if bias > 0 else "high"
+        parts.append(f"biased {side} by {abs(bias):.2g} of its standard deviation")
     if _named(stretched, off):
-        parts.append(
-            f"{_confidence(stretched)}: its central 68% interval holds the truth in "
-            f"{share_central(test):.0%} of simulations"
-        )
-    return f"{name} is {'; it is '.join(parts)}" if parts else f"{name} is off{_deviation(test)}"
+        parts.append(_confidence(stretched))
+    level, share = _outside(test)
+    return (
+        f"{name} is {' and '.join(parts) or 'off'}: the truth is below its {level:.0%} quantile in "
+        f"{share}"
+    )
 
 
 def describe_tarp(test: RankTest) -> str:
     """What is wrong with a joint posterior, from the ranks of distances to random points."""
     _, off, stretched = _bias_and_width(test)
+    wrong = "off"
     if _named(stretched, off):
-        return (
-            f"the joint posterior is {_confidence(stretched)} (TARP): the distance of the truth "
-            "from a random point is among the central 68% of those of the draws in "
-            f"{share_central(test):.0%} of simulations"
-        )
-    if _named(off, stretched):
-        share = share_above(test)
-        return (
-            f"the joint posterior is biased (TARP): the truth is "
-            f"{'farther' if off > 0 else 'nearer'} than the draws' median from a random point in "
-            f"{share if off > 0 else 1 - share:.0%} of simulations (expected 50%)"
-        )
-    return f"the joint posterior is off (TARP){_deviation(test)}"
-
-
-def describe_regions(test: RankTest, held: float) -> str:
-    """What is wrong with highest-density regions, of which that of 68% `held` so many truths."""
-    off = float(test.fractions.mean() - 0.5)
-    if abs(off) * np.sqrt(12 * len(test.ranks)) > _SEEN:
-        return (
-            f"the joint posterior is {_confidence(off)}: its 68% highest-density region holds the "
-            f"truth in {held:.0%} of simulations"
-        )
-    worst = _worst(test)
+        wrong = _confidence(stretched)
+    elif _named(off, stretched):
+        wrong = "biased"
+    level, share = _outside(test)
     return (
-        f"the joint posterior is off: its {test.level[worst]:.0%} highest-density region holds the "
-        f"truth in {test.share[worst]:.0%} of simulations, beyond chance"
+        f"the joint posterior is {wrong} (TARP): the distance of the truth from a random point is "
+        f"among the lowest {level:.0%} of those of the draws in {share}"
+    )
+
+
+def describe_regions(test: RankTest) -> str:
+    """What is wrong with highest-density regions, from the ranks of minus the density."""
+    off = float(test.fractions.mean() - 0.5)
+    clear = abs(off) * np.sqrt(12 * len(test.ranks)) > _SEEN
+    level, share = _outside(test)
+    return (
+        f"the joint posterior is {_confidence(off) if clear else 'off'}: its {level:.0%} "
+        f"highest-density region holds the truth in {share}"
     )
 
 
@@ -96,13 +86,8 @@ def _confidence(stretched: float) -> str:
     return "overconfident" if stretched > 0 else "underconfident"
 
 
-def _worst(test: RankTest) -> int:
-    return int(np.argmax(np.abs(test.share - test.level)))
-
-
-def _deviation(test: RankTest) -> str:
-    worst = _worst(test)
-    return (
-        f": {test.share[worst]:.0%} of the ranks are in the lowest {test.level[worst]:.0%}, "
-        "beyond chance"
-    )
+def _outside(test: RankTest) -> tuple[float, str]:
+    """The level at which the band is left farthest, and the share there beside the band."""
+    i = int(np.argmax(np.maximum(test.share - test.upper, test.lower - test.share)))
+    band = f"{test.lower[i]:.1%} to {test.upper[i]:.1%} by chance"
+    return float(test.level[i]), f"{test.share[i]:.1%} of simulations ({band})"
