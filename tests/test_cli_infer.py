@@ -13,6 +13,7 @@ import physgen
 from physgen.cli.maps import LOG_MASS_ORIGIN, VELOCITY_UNIT, clouds_of
 from physgen.errors import InputError
 from physgen.galaxies import Catalogue, write_catalogue
+from physgen.inference.benchmark import BenchmarkResult
 from physgen.inference.observed import read_observation
 from physgen.inference.results import PosteriorSamples
 from physgen.inference.store import Simulations
@@ -251,12 +252,31 @@ def test_benchmark(capsys, tmp_path, monkeypatch):
     assert np.isfinite(figures["validation_loss"]) and figures["chosen"].startswith("AffineFlow(")
 
 
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_benchmark_says_where_its_reference_is_from(capsys, tmp_path, monkeypatch, stored):
+    monkeypatch.setenv("PHYSGEN_SHARED", str(tmp_path))
+    result = BenchmarkResult(
+        task="two_moons", simulations=60, observation=1, density="", c2st=0.5,
+        c2st_random_forest=0.5, train_seconds=1.0, compile_seconds=1.0, samples_per_second=1.0,
+        parameters=1, validation_loss=0.0, members=1, steps=1,
+        reference="stored" if stored else "own", chosen="", tried=(),
+    )  # fmt: skip
+    monkeypatch.setattr("physgen.inference.benchmark.benchmark", lambda *_, **__: result)
+    _, out, _ = run(capsys, *BENCHMARK, *(["--references", "there"] if stored else []))
+    words = "and its reference posterior from there" if stored else "observation 1 simulated by"
+    assert words in out.splitlines()[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["infer", "benchmark", "three_moons"], "expected a task, one of gaussian_linear"),
-        ([*BENCHMARK, "--references", "nowhere"], "nowhere/two_moons.npz does not exist"),
+        ([*BENCHMARK, "--references", "nowhere"], "nowhere/two_moons.npz, found no such"),
         ([*BENCHMARK, "--references", "data/inference", "--observation", 9], "from 1 to 1, got 9"),
+        (
+            ["infer", "benchmark", "sir", "--references", "data/inference"],
+            "draws of (2,) parameters",
+        ),
         ([*BENCHMARK, "--simulations", 0], "--simulations of at least 1"),
         ([*BENCHMARK, "--samples", 2], "--samples of at least 10"),
     ],
@@ -265,7 +285,8 @@ def test_what_a_benchmark_refuses(capsys, tmp_path, monkeypatch, arguments, mess
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "inference").mkdir(parents=True)
     zeros = {"observation": np.zeros((1, 2)), "reference_posterior": np.zeros((1, 20, 2))}
-    np.savez(tmp_path / "data" / "inference" / "two_moons.npz", **zeros)
+    for name in ("two_moons", "sir"):
+        np.savez(tmp_path / "data" / "inference" / f"{name}.npz", **zeros)
     assert message in refused(capsys, *arguments)
 
 

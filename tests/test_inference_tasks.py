@@ -515,7 +515,7 @@ def test_refuses_other_files(arrays, number, message, tmp_path):
 
 
 def test_refuses_missing_and_damaged_files(tmp_path):
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="found no such file"):
         stored_observation(tmp_path, "mine", 1)
     (tmp_path / "mine.npz").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(InputError, match="cannot be read"):

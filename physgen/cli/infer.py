@@ -58,7 +58,11 @@ def add_commands(commands) -> None:
     parser.add_argument("--observation", type=int, default=1, help="number, from 1 (default 1)")
     parser.add_argument("--samples", type=int, default=10_000, help="to compare (default 10000)")
     parser.add_argument(
-        "--references", type=Path, metavar="FOLDER", help="of TASK.npz; else $PHYSGEN_REFERENCES"
+        "--references",
+        type=Path,
+        metavar="FOLDER",
+        help="of TASK.npz with observations and draws of their posteriors (default "
+        "$PHYSGEN_REFERENCES); without one physgen makes both",
     )
     add_density(parser)
     add_output(parser, "the figures, JSON", required=False)
@@ -143,12 +147,13 @@ def benchmark(options: argparse.Namespace) -> None:
     if options.out is not None:
         require_writable(options.out, options.force)
 
+    references = _references(options)
     result = benchmark(
         jax.random.key(options.seed),
         getattr(tasks, options.task)(),
         simulations=options.simulations,
         observation=options.observation,
-        references=_references(options),
+        references=references,
         samples=options.samples,
         density=density_of(options.density),
         members=options.members,
@@ -156,7 +161,7 @@ def benchmark(options: argparse.Namespace) -> None:
     figures = dataclasses.asdict(result) | {"density": options.density, "seed": options.seed}
     text = (
         f"{result.task}, {result.simulations} simulations, observation {result.observation} "
-        f"({result.reference} reference)\n"
+        f"{_where_from(references)}\n"
         f"C2ST {result.c2st:.4f} (neural network), {result.c2st_random_forest:.4f} (random forest)"
         f"\n{result.chosen}, {result.parameters} trained numbers, "
         f"held-out -log p {result.validation_loss:.4g} nats\n"
@@ -168,6 +173,15 @@ def benchmark(options: argparse.Namespace) -> None:
             temporary.write_text(f"{as_json(figures)}\n", encoding="utf-8")
         text += f"\n-> {options.out}"
     tell(options, figures, text)
+
+
+def _where_from(references: Path | None) -> str:
+    if references is not None:
+        return f"and its reference posterior from {references}"
+    return (
+        "simulated by physgen, its reference posterior drawn from the known likelihood "
+        "(--references FOLDER takes both from files)"
+    )
 
 
 def _references(options: argparse.Namespace) -> Path | None:

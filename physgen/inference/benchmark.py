@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import PRNGKeyArray
 
+from physgen.errors import InputError
 from physgen.inference.architectures import SplineFlow
 from physgen.inference.embeddings import AnyEmbedding
 from physgen.inference.fit import Trainable, fit_posterior
@@ -37,7 +38,8 @@ class BenchmarkResult:
     train_seconds: of all of `fit_posterior`, of which compile_seconds went into compiling steps.
     samples_per_second: of a second call, compiled by the first. parameters: trained numbers.
     validation_loss: see `Training`. reference: whether observation and reference posterior were
-    read or are the task's own. density is what was asked for, chosen what was trained.
+    read from files ("stored"), or simulated and drawn by this package ("own"). density is what was
+    asked for, chosen what was trained.
     """
 
     task: str
@@ -147,9 +149,20 @@ def reference_case(
     references: str | os.PathLike[str] | None,
     samples: int = SAMPLES,
 ) -> StoredObservation:
-    """Observation and reference posterior, read from a folder or, for None, the task's own."""
+    """Observation and reference posterior, read from a folder or, for None, the task's own.
+
+    Raises:
+        InputError: as `stored_observation` and `reference_posterior`, and for another task's file.
+    """
     if references is not None:
         stored = stored_observation(references, task.name, observation)
+        shapes = stored.x.shape, stored.reference.shape[1:]
+        if shapes != (task.x_shape, task.prior.event_shape):
+            raise InputError(
+                f"expected an observation {task.x_shape} and draws of {task.prior.event_shape} "
+                f"parameters of {task.name} in {references}, got {shapes[0]} and {shapes[1]}; give "
+                "the references of this task"
+            )
         return stored._replace(reference=stored.reference[:samples])
     theta, x = task.observation(observation)
     reference = reference_posterior(task, _part(key, _REFERENCE), samples, x)

@@ -51,7 +51,10 @@ def stored_observation(folder: str | os.PathLike[str], name: str, number: int) -
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
-        raise InputError(f"{path} does not exist: check the folder and the name of the task")
+        raise InputError(
+            f"expected reference posteriors in {path}, found no such file; check the folder, or "
+            "leave it out"
+        )
     return read_npz(path)
 
 
@@ -68,6 +71,7 @@ def _row(path: Path, arrays: dict[str, np.ndarray], name: str, number: int) -> n
         )
     if not 1 <= number <= len(rows):
         raise InputError(
-            f"{path}: expected an observation number from 1 to {len(rows)}, got {number}"
+            f"{path}: expected an observation number from 1 to {len(rows)}, got {number}; ask for "
+            "one of these"
         )
     return rows[number - 1].astype(np.float32, copy=False)
