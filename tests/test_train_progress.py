@@ -2,10 +2,9 @@ import io
 import re
 import time
 
-from physgen.train import (
-    ProgressLine,
-    Status,
-)
+from training import regression, run, sgd, squared_error
+
+from physgen.train import FitSettings, ProgressLine, Status
 
 
 def test_progress_off_a_terminal_is_a_line_now_and_then():
@@ -44,3 +43,33 @@ def test_progress_smooths_the_loss():
     for step, loss in enumerate([4.0, 2.0]):
         line.status(Status(step, 10, loss, None, False))
     assert "loss 3" in stream.getvalue().splitlines()[-1]
+
+
+def test_what_takes_long_before_the_first_step_is_said_before_it_is_done():
+    """Tracing is a part of compiling: nothing is traced before the line is out."""
+    stream, told = io.StringIO(), []
+
+    def traced(function):
+        def call(*arguments):
+            told.append(stream.getvalue())
+            return function(*arguments)
+
+        return call
+
+    run(
+        FitSettings(batch_size=16, steps=4, patience=3),
+        traced(sgd),
+        evaluate=traced(lambda key, state, batch: squared_error(state, key, batch)),
+        validation_data=regression(20, 1),
+        report=ProgressLine(stream),
+    )
+    assert len(told) > 1 and set(told) == {"compiling the training step\n"}
+    assert "\nstep 4/4" in stream.getvalue()
+
+
+def test_a_run_that_was_over_compiles_nothing(tmp_path):
+    told, settings = io.StringIO(), FitSettings(batch_size=16, steps=4)
+    path = tmp_path / "checkpoint.h5"
+    run(settings, checkpoint=path)
+    run(settings, checkpoint=path, resume=True, report=ProgressLine(told))
+    assert told.getvalue() == f"resuming {path} at step 4\n"

@@ -90,12 +90,13 @@ def fit(
         state, best, record = file.read(like=state)
         state, best = dispatch.place(state), dispatch.place(best)
         report.note(f"resuming {file.path} at step {record.step}")
-    else:
-        if record.total_steps is not None:
-            state = announce(state, record.total_steps)
-        if validate is not None and settings.patience is not None:
-            record.validated(validate(state), settings.patience)
-            best = jax.tree.map(jnp.copy, state)
+    elif record.total_steps is not None:
+        state = announce(state, record.total_steps)
+    if not record.over:
+        report.note("compiling the training step")
+    if best is None and validate is not None and settings.patience is not None:
+        record.validated(validate(state), settings.patience)
+        best = jax.tree.map(jnp.copy, state)
 
     started -= record.seconds
     timings: list[float] = []
