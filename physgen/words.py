@@ -1,6 +1,17 @@
-"""Numbers in sentences."""
+"""Numbers and names in sentences."""
+
+from collections.abc import Iterable
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """ "1 box" or "2 boxes"; the plural is the noun and an s unless it is given."""
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def of_other_case(given: Iterable[str], known: Iterable[str]) -> str:
+    """ "; write Omega_m, not omega_M" where a name differs from a known one in case alone;
+    nothing where none does."""
+    known = list(known)
+    spelled = {name.lower(): name for name in known}
+    wrong = [(spelled[n.lower()], n) for n in given if n not in known and n.lower() in spelled]
+    return "".join(f"; write {right}, not {name}" for right, name in wrong)

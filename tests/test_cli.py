@@ -89,13 +89,18 @@ def test_the_path_of_a_user(capsys, tmp_path):
     assert "none: leave out --resume" in refused(capsys, *train, "--resume")
 
 
-@pytest.mark.parametrize("diffusion", [True, False])
-def test_random_paths_need_a_diffusion(capsys, mocks, tmp_path, diffusion):
+def untrained(mocks, diffusion=False):
+    """An emulator beside the mocks."""
     network = PairSettings(2, width=4, layers=1, heads=2, filters=2)
     settings = emulator_settings(read_catalogue(mocks), network=network, diffusion=diffusion)
-    GalaxyEmulator(settings, rngs=nnx.Rngs(0)).save(tmp_path / "emulator.h5")
+    GalaxyEmulator(settings, rngs=nnx.Rngs(0)).save(mocks.with_name("emulator.h5"))
+    return mocks.with_name("emulator.h5")
+
+
+@pytest.mark.parametrize("diffusion", [True, False])
+def test_random_paths_need_a_diffusion(capsys, mocks, tmp_path, diffusion):
     command = [
-        "galaxies", "sample", tmp_path / "emulator.h5", "--random-paths", "--evaluations", 2,
+        "galaxies", "sample", untrained(mocks, diffusion), "--random-paths", "--evaluations", 2,
         "--omega-m", 0.3, "--sigma-8", 0.8, "--n", 2, "--out", tmp_path / "made.h5",
     ]  # fmt: skip
     if diffusion:
@@ -220,6 +225,24 @@ def test_different_features_are_refused_unless_told(capsys, mocks, tmp_path):
     validate = ["galaxies", "validate", mocks, "--against", other]
     assert "has velocity" in refused(capsys, *validate)
     assert run(capsys, *validate, "--features", "position")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sample", "emulator.h5", "--parameter", "omega_M=0.3", "--sigma-8", 0.8],
+        ["sample", "emulator.h5", "--like", "other.h5"],
+        ["validate", "other.h5", "--against", "mocks.h5"],
+        ["redshift-space", "mocks.h5", "--redshift", 1, "--omega-m", "omega_M"],
+    ],
+)
+def test_names_that_differ_in_case_alone_are_spelled_out(capsys, mocks, monkeypatch, command):
+    monkeypatch.chdir(mocks.parent)
+    untrained(mocks)
+    write_catalogue("mocks.h5", cloud(velocities=True), overwrite=True)
+    write_catalogue("other.h5", cloud(velocities=True, parameter_names=("omega_M", "sigma_8")))
+    message = refused(capsys, "galaxies", *command, "--out", "out.h5")
+    assert "write Omega_m, not omega_M" in message
 
 
 @pytest.mark.parametrize("command", ["simulate", "sample", "stats", "train"])

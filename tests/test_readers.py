@@ -364,6 +364,7 @@ def test_tables_of_parameters(tmp_path, text, columns, names, labels):
         ("a b\n1 2\nx 3\n", None, "table of numbers"),
         ("a a\n1 2\n", None, "name of its own"),
         ("a b\n1 2\n", ["c"], "no columns ['c']"),
+        ("a b\n1 2\n", ["A"], "; write a, not A"),
     ],
 )
 def test_bad_tables_are_one_clear_line(tmp_path, text, columns, words):

@@ -14,7 +14,7 @@ from physgen.cli.options import (
     use_cores,
 )
 from physgen.errors import InputError
-from physgen.words import counted
+from physgen.words import counted, of_other_case
 
 
 def add_commands(galaxies) -> None:
@@ -170,6 +170,7 @@ def sample(options: argparse.Namespace) -> None:
             raise InputError(
                 f"expected parameters {emulator.domain.parameter_names} in {options.like}, got "
                 f"{like.parameter_names}"
+                f"{of_other_case(like.parameter_names, emulator.domain.parameter_names)}"
             )
         rows = slice(options.n)
         parameters, counts = like.parameters[rows], like.counts[rows]
@@ -213,6 +214,7 @@ def _parameters(options: argparse.Namespace, names: tuple[str, ...]) -> list[lis
     if given.keys() != set(names):
         raise InputError(
             f"expected a value for each of {', '.join(names) or 'no parameter'}, got "
-            f"{', '.join(given) or 'none'}; give --parameter NAME=VALUE, or --like CATALOGUE"
+            f"{', '.join(given) or 'none'}{of_other_case(given, names)}; give --parameter "
+            "NAME=VALUE, or --like CATALOGUE"
         )
     return [[given[name] for name in names]] * (options.n or 100)

@@ -10,6 +10,7 @@ from physgen.galaxies.catalogue import Catalogue
 from physgen.galaxies.periodic import wrapped
 from physgen.galaxies.survey import expansion_rate
 from physgen.stats.points import Numbers
+from physgen.words import of_other_case
 
 OMEGA_M = "Omega_m"
 
@@ -81,6 +82,7 @@ def _expansion(catalogue, omega_m, redshift) -> Float[np.ndarray, " n"]:
             raise InputError(
                 f"omega_m is needed at redshift {redshift:g}: expected a number, or one of the "
                 f"parameters {list(catalogue.parameter_names)}, got {name!r}"
+                f"{of_other_case([name], catalogue.parameter_names)}"
             )
         values = catalogue.parameters[:, catalogue.parameter_names.index(name)]
     z = np.full(1, float(redshift))

@@ -18,6 +18,7 @@ from physgen.validation.clouds_view import CloudView
 from physgen.validation.figures import evenly_spaced, group_title, report_figures
 from physgen.validation.joint import box_strata
 from physgen.validation.page import Shown
+from physgen.words import of_other_case
 
 _FOREST = RandomForest(trees=50)
 _CLASSIFIED = 8  # boxes of either kind from which a classifier is trained
@@ -143,6 +144,7 @@ def _check(generated: Catalogue, other: Catalogue, name: str, features: bool = T
         raise InputError(
             f"generated and {name} catalogues must have the same parameters in the same order, got "
             f"{generated.parameter_names} and {other.parameter_names}"
+            f"{of_other_case(generated.parameter_names, other.parameter_names)}"
         )
     if not features:
         return

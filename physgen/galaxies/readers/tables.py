@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from physgen.errors import InputError
+from physgen.words import of_other_case
 
 _LABELS = ("name", "simulation", "sim", "folder")
 _NO_PARAMETERS = ("seed",)
@@ -67,7 +68,10 @@ def read_parameters(path: Path, columns: Sequence[str] | None = None) -> Paramet
     wanted = [n for n in names if n.lower() not in _NO_PARAMETERS] if columns is None else columns
     missing = [name for name in wanted if name not in names]
     if missing or not wanted:
-        raise InputError(f"{path} has no columns {missing}: expected some of {names}")
+        raise InputError(
+            f"{path} has no columns {missing}: expected some of {names}"
+            f"{of_other_case(missing, names)}"
+        )
     chosen = values[:, [names.index(name) for name in wanted]]
     return ParameterTable(tuple(wanted), chosen, labels)
 
