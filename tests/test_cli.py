@@ -245,6 +245,13 @@ def test_names_that_differ_in_case_alone_are_spelled_out(capsys, mocks, monkeypa
     assert "write Omega_m, not omega_M" in message
 
 
+def test_parameters_that_are_no_numbers_are_named(capsys, mocks, tmp_path):
+    sample = ["galaxies", "sample", untrained(mocks), "--n", 1, "--out", tmp_path / "out.h5"]
+    message = refused(capsys, *sample, "--omega-m", 0.3, "--sigma-8", "inf")
+    assert "expected a finite sigma_8, got inf" in message
+    assert not (tmp_path / "out.h5").exists()
+
+
 @pytest.mark.parametrize("command", ["simulate", "sample", "stats", "train"])
 def test_nothing_is_overwritten_without_force(capsys, mocks, tmp_path, command):
     out = tmp_path / "taken.h5"
@@ -264,6 +271,7 @@ def test_nothing_is_overwritten_without_force(capsys, mocks, tmp_path, command):
     [
         (["simulate", "--n", 0], "at least 1"),
         (["simulate", "--omega-m", 0.3], "together"),
+        (["simulate", "--n", 1, "--omega-m", "nan", "--sigma-8", 0.8], "got Omega_m nan and"),
         (["simulate", "--box", -5], "positive"),
         (["simulate", "--n", 10, "--cosmologies", 3], "divides"),
         (["simulate", "--points", 100, "--grid", 8], "at most 64 peaks"),

@@ -474,8 +474,8 @@ def test_sobol_parameters():
         (lambda: sobol_parameters(4, 1, ((0.5, 0.1),)), ["low < high"]),
         (lambda: simulate(jax.random.key(0), FIDUCIAL), ["(n, 2)", "(2,)"]),
         (lambda: simulate(jax.random.key(0), np.ones((0, 2))), ["(n, 2)", "(0, 2)"]),
-        (lambda: simulate(jax.random.key(0), [[0.3, 0.8], [0.01, 0.8]]), ["Omega_m", "row 1"]),
-        (lambda: simulate(jax.random.key(0), [[0.3, np.nan]]), ["sigma_8", "row 0"]),
+        (lambda: simulate(jax.random.key(0), [[0.3, 0.8], [0.01, 0.8]]), ["Omega_m", "for box 1"]),
+        (lambda: simulate(jax.random.key(0), [[0.3, np.nan]]), ["and sigma_8 nan"]),
         (
             lambda: simulate(
                 jax.random.key(0), [[0.3, 0.8]], SimulationSettings(box_size=32.0, grid=16)

@@ -59,8 +59,6 @@ def generate(
             f"expected parameters of shape (n, {len(domain.parameter_names)}), one column for each "
             f"of {', '.join(domain.parameter_names) or 'none'}, got {parameters.shape}"
         )
-    if not np.isfinite(parameters).all():
-        raise InputError("expected finite parameters, got NaN or infinity: drop those rows")
     _require_physical(emulator, parameters)
     _warn_outside(emulator, parameters)
     n = len(parameters)
@@ -104,6 +102,11 @@ def _require_physical(emulator: GalaxyEmulator, parameters: np.ndarray) -> None:
     domain = emulator.domain
     columns = zip(domain.parameter_names, domain.parameter_low, parameters.T, strict=True)
     for name, low, values in columns:
+        if not np.isfinite(values).all():
+            box = int(np.argmin(np.isfinite(values)))
+            raise InputError(
+                f"expected a finite {name}, got {values[box]:g} for box {box}; give a number"
+            )
         if name.lower() in _POSITIVE and low > 0 and (values <= 0).any():
             raise InputError(
                 f"expected {name} above zero, got {values.min():g}; give one between those of the "

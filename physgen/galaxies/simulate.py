@@ -215,10 +215,10 @@ def _checked(parameters, settings):
     omega_m, sigma_8 = parameters.T
     good = (omega_m > linear.OMEGA_BARYON) & (omega_m <= 1) & (sigma_8 > 0) & (sigma_8 < 10)
     if not good.all():
-        row = int(np.argmin(good))
+        box = int(np.argmin(good))
         raise InputError(
-            f"parameters need {linear.OMEGA_BARYON} < Omega_m <= 1 and 0 < sigma_8 < 10, "
-            f"row {row} is {parameters[row].tolist()}"
+            f"expected {linear.OMEGA_BARYON} < Omega_m <= 1 and 0 < sigma_8 < 10, got Omega_m "
+            f"{omega_m[box]:g} and sigma_8 {sigma_8[box]:g} for box {box}; give others"
         )
     smoothing = float(linear.gaussian_radius(settings.smoothing_mass, jnp.max(omega_m)))
     coarsest = smoothing / _CELLS_IN_SMOOTHING
