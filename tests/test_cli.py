@@ -17,6 +17,7 @@ from physgen.galaxies import (
     read_catalogue,
     write_catalogue,
 )
+from physgen.galaxies.measure import figure, measure
 from physgen.io import write_json
 from physgen.nets import PairSettings
 
@@ -138,7 +139,7 @@ def test_stats_of_a_file(capsys, mocks, tmp_path):
     assert status == 0 and statistics["pair counts"]["edges"] == [1, 10, 40]
 
 
-def test_stats_of_text_and_of_open_space(capsys, tmp_path):
+def test_stats_of_text_and_of_neighboursspace(capsys, tmp_path):
     path = tmp_path / "galaxies.csv"
     rows = np.random.default_rng(0).normal(size=(200, 3))
     np.savetxt(path, rows, delimiter=",", header="x,y,z", comments="")
@@ -217,6 +218,23 @@ def test_one_galaxy(capsys, tmp_path):
     assert "at least 2 galaxies" in refused(
         capsys, "galaxies", "train", path, "--steps", 1, "--out", tmp_path / "e.h5"
     )
+
+
+def test_what_too_few_galaxies_leave_neighboursis_said_and_not_drawn(capsys, tmp_path):
+    """Two galaxies have no second neighbour, and no velocities in bins without a pair."""
+    position = np.array([[[10, 10, 10], [60, 60, 60]]], np.float32)
+    write_catalogue(tmp_path / "two.h5", cloud(1, 2, velocities=True, position=position))
+    status, out, _ = run(capsys, "stats", tmp_path / "two.h5", "--out", tmp_path / "stats.h5")
+    assert status == 0 and "nan" not in out
+    neighbours, velocities = [line for line in out.splitlines() if "  no value of" in line][:2]
+    assert neighbours.startswith("  no value of k=2 25%, ") and "k=1" not in neighbours
+    bins = out.split("ordered pairs, by separation r\n")[1].split("\n\n")[0].splitlines()
+    assert velocities.startswith("  no value of " + ", ".join(line.split()[0] for line in bins))
+    assert velocities.endswith(": too few galaxies or pairs in every box")
+    measurement = measure(read_catalogue(tmp_path / "two.h5"))
+    drawn = [ax.get_ylabel() for ax in figure(measurement).axes]
+    assert any("k-th neighbour" in label for label in drawn)
+    assert not any("v12" in label for label in drawn)
 
 
 def test_different_features_are_refused_unless_told(capsys, mocks, tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,13 @@ class Measurement:
                 continue
             lines += ["", f"{label}, by {statistic.bin_label}"]
             for label, value, spread in zip(statistic.bin_labels, mean, scatter, strict=True):
+                if np.isnan(value):
+                    continue
                 around = "" if np.isnan(spread) else f"  +- {spread:.3g}"
                 exact = f"{value:.0f}" if statistic is self.statistics[0] else f"{value:.4g}"
                 lines.append(f"  {label:>16}  {exact:>14}{around}")
+            if missing := ", ".join(compress(statistic.bin_labels, np.isnan(mean))):
+                lines.append(f"  no value of {missing}: too few galaxies or pairs in every box")
         return "\n".join(lines)
 
 
@@ -125,7 +130,7 @@ def figure(measurement: Measurement) -> Figure:
                 statistic.bin_names,
             )
             for statistic in measurement.statistics
-            if statistic.values.shape[1] > 1
+            if statistic.values.shape[1] > 1 and np.isfinite(statistic.values).any()
         ]
     )
 
