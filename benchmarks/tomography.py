@@ -38,11 +38,12 @@ from physgen.spins.tomography import (
     TomographySettings,
     amplitudes_of,
     bootstrap,
+    control_columns,
     fit_sweep,
     interval_of,
     read_amplitudes,
-    read_control,
     read_shots,
+    read_shots_and_controls,
     reconstruct,
 )
 from physgen.spins.tomography.likelihood import fit_density
@@ -214,7 +215,8 @@ def mean_log(rho, shots: Shots) -> tuple[float, float]:
 
 def sweep(folder: Path) -> None:
     file = folder / "quera_aquila_chain13_lgt.npz"
-    shots, times = read_shots(file), read_control(file, ["run_time_us"])
+    shots, controls = read_shots_and_controls(file)
+    times = control_columns(controls, ["run_time_us"])
     x, n = shots.outcomes, shots.sites
     points, index = np.unique(times[:, 0], return_inverse=True)
     sweeps = []

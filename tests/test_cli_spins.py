@@ -7,7 +7,9 @@ import pytest
 import physgen
 from physgen.cli.main import main
 from physgen.io import read_model
+from physgen.io.npz import read_npz
 from physgen.spins.exact import ising_chain
+from physgen.spins.tomography import readers
 
 SMALL = [
     "--n",
@@ -183,6 +185,24 @@ def test_what_is_no_sweep_is_one_line(tmp_path, monkeypatch, capsys, arguments, 
     assert status == 2 and message in said.err
     assert said.err.startswith("physgen: ") and said.err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["shots.npz"]
+
+
+def test_a_text_file_has_no_control(tmp_path, capsys):
+    (tmp_path / "shots.txt").write_text("01\n10\n" * 30)
+    command = ["spins", "tomography", tmp_path / "shots.txt", "--control", "time"]
+    status, said = run(capsys, *command, "--out", tmp_path / "m.h5")
+    wanted = "an array 'time' with a number for each shot beside them, found none; .npz and .h5"
+    assert status == 2 and wanted in said.err
+
+
+@pytest.mark.parametrize("options", [["--target", "nowhere.txt"], ["--control", "same"]])
+def test_a_file_of_shots_is_read_once(tmp_path, monkeypatch, capsys, options):
+    monkeypatch.chdir(tmp_path)
+    sweep_of_shots("shots.npz", same=np.ones(300))
+    reads = []
+    monkeypatch.setattr(readers, "read_npz", lambda path: reads.append(path) or read_npz(path))
+    run(capsys, "spins", "tomography", "shots.npz", "--out", "m.h5", *options)
+    assert len(reads) == 1
 
 
 def test_pooled_values_are_said(tmp_path, monkeypatch, capsys):

@@ -15,13 +15,13 @@ from physgen.spins.tomography import (
     Shots,
     SweepDensity,
     SweepObservables,
-    controls_of,
+    control_columns,
     fit_sweep,
-    read_control,
-    read_shots,
+    read_shots_and_controls,
     save_shots,
     save_sweep,
     sweep_observables,
+    varying,
 )
 from physgen.spins.tomography.baselines import IndependentSites, MarkovChains
 from physgen.spins.tomography.born import configurations
@@ -232,24 +232,25 @@ def test_controls_are_read_beside_the_shots(tmp_path, name):
         with h5py.File(path, "w") as file:
             for key, array in arrays.items():
                 file[key] = array
-    assert controls_of(path) == ["time", "shot"]
-    assert read_control(path, ["shot", "time"]).tolist() == [[0, 0.5], [1, 0.5], [2, 1], [3, 1]]
+    shots, controls = read_shots_and_controls(path)
+    assert len(shots) == 4 and varying(controls) == ["time", "shot"]
+    columns = control_columns(controls, ["shot", "time"])
+    assert columns.tolist() == [[0, 0.5], [1, 0.5], [2, 1], [3, 1]]
     for names, message in (
         (["atoms"], "found same, shot, time"),
-        (["nothing"], "expected 'nothing'"),
+        (["nothing"], "expected an array 'nothing'"),
         (["time", "time"], "once"),
     ):
         with pytest.raises(InputError, match=message):
-            read_control(path, names)
+            control_columns(controls, names)
 
 
 def test_files_of_shots_alone_have_no_control(tmp_path):
     shots = Shots.of([[0, 1], [1, 1]])
     for name in ("a.json", "a.npz", "a.h5"):
         save_shots(tmp_path / name, shots)
-        assert len(read_shots(tmp_path / name)) == 2 and controls_of(tmp_path / name) == []
-    with pytest.raises(InputError, match="no such array"):
-        read_control(tmp_path / "a.json", ["time"])
+        found, controls = read_shots_and_controls(tmp_path / name)
+        assert len(found) == 2 and controls == {}
 
 
 def test_images_lie_where_the_control_is():

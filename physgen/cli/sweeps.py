@@ -23,18 +23,24 @@ def fit(options: argparse.Namespace) -> int:
     import jax
 
     from physgen.io import require_writable
-    from physgen.spins.tomography import fit_sweep, read_control, read_shots, save_sweep
+    from physgen.spins.tomography import (
+        control_columns,
+        fit_sweep,
+        read_shots_and_controls,
+        save_sweep,
+    )
 
     started = time.monotonic()
     _require_no_state(options)
     require_writable(options.out, options.force)
-    shots = read_shots(options.shots)
+    shots, controls = read_shots_and_controls(options.shots)
     names = options.control.split(",")
+    columns = control_columns(controls, names)
     letter = _letter(shots)
     found = fit_sweep(
         jax.random.key(options.seed),
         shots.outcomes,
-        read_control(options.shots, names),
+        columns,
         held_out=options.held_out,
         **{name: n for name in ("units", "steps") if (n := getattr(options, name)) is not None},
     )

@@ -76,22 +76,22 @@ def tomography(options: argparse.Namespace) -> int | None:
     from physgen.spins.tomography import (
         TomographySettings,
         bootstrap,
-        controls_of,
         interval_of,
         read_amplitudes,
-        read_shots,
+        read_shots_and_controls,
         reconstruct,
+        varying,
     )
 
     members = 10 if options.members is None else options.members
     if members == 1 or members < 0:
         raise InputError("expected --members 0, or at least 2 for a scatter")
     require_writable(options.out, options.force)
-    shots = read_shots(options.shots, options.bases)
-    if varying := controls_of(options.shots):
+    shots, controls = read_shots_and_controls(options.shots, options.bases)
+    if names := varying(controls):
         print(
-            f"physgen: note: shots at all values of {', '.join(varying)} are pooled into one "
-            f"state; --control {' or '.join(varying)} makes one model of that sweep instead",
+            f"physgen: note: shots at all values of {', '.join(names)} are pooled into one "
+            f"state; --control {' or '.join(names)} makes one model of that sweep instead",
             file=sys.stderr,
         )
     target = None if options.target is None else read_amplitudes(options.target, shots.sites)

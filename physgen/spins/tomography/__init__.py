@@ -4,13 +4,14 @@ from physgen.spins.tomography.bootstrap import Bootstrap, bootstrap, interval_of
 from physgen.spins.tomography.born import amplitudes_of
 from physgen.spins.tomography.pure import Reconstruction, TomographySettings, reconstruct
 from physgen.spins.tomography.readers import (
-    controls_of,
+    control_columns,
     counts_as_shots,
     read_amplitudes,
-    read_control,
     read_shots,
+    read_shots_and_controls,
     save_amplitudes,
     save_shots,
+    varying,
 )
 from physgen.spins.tomography.readout import Readout
 from physgen.spins.tomography.shots import Shots
@@ -29,16 +30,17 @@ __all__ = [
     "TomographySettings",
     "amplitudes_of",
     "bootstrap",
-    "controls_of",
+    "control_columns",
     "counts_as_shots",
     "fit_sweep",
     "interval_of",
     "read_amplitudes",
-    "read_control",
     "read_shots",
+    "read_shots_and_controls",
     "reconstruct",
     "save_amplitudes",
     "save_shots",
     "save_sweep",
     "sweep_observables",
+    "varying",
 ]

@@ -9,7 +9,7 @@ such as a time: an array with a number for each.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,16 @@ def read_shots(path: str | os.PathLike[str], bases: str | os.PathLike[str] | Non
     Raises:
         InputError: for a file that is missing or something else, and as `Shots.of`.
     """
+    return read_shots_and_controls(path, bases)[0]
+
+
+def read_shots_and_controls(
+    path: str | os.PathLike[str], bases: str | os.PathLike[str] | None = None
+) -> tuple[Shots, dict[str, np.ndarray]]:
+    """The shots in a file, and the arrays beside them that hold a number for each, by name.
+
+    Arguments and errors are those of `read_shots`; only .npz and .h5 files have such arrays.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"expected a file of shots, found none at {path}; check the name")
@@ -48,47 +58,38 @@ def read_shots(path: str | os.PathLike[str], bases: str | os.PathLike[str] | Non
         outcomes, inside = _read_counts(path)
     else:
         outcomes = _read_npy(path) if suffix == ".npy" else _read_text(path)
-    return Shots.of(outcomes, inside if bases is None else _bases(bases))
+    shots = Shots.of(outcomes, inside if bases is None else _bases(bases))
+    controls = {
+        name: array
+        for name, array in sorted((arrays or {}).items())
+        if np.shape(array) == (len(shots),) and array.dtype.kind in "biuf"
+    }
+    return shots, controls
 
 
-def read_control(
-    path: str | os.PathLike[str], names: Sequence[str]
+def control_columns(
+    controls: Mapping[str, np.ndarray], names: Sequence[str]
 ) -> Float[np.ndarray, "b columns"]:
-    """Arrays beside the shots of a .npz or .h5 file, by name, as columns.
+    """Some of the arrays beside the shots of a file, as columns.
 
     Raises:
-        InputError: for another file, or a name that is given twice or holds no number for each
-            shot.
+        InputError: for a name that is given twice or is none of theirs.
     """
-    arrays = _beside_shots(Path(path))
     if len(set(names)) < len(names):
         raise InputError(f"expected every name of the control once, got {', '.join(names)}")
     for name in names:
-        if name not in arrays:
+        if name not in controls:
             raise InputError(
-                f"expected {name!r} with a number for each shot in {path}, a .npz or .h5 file, "
-                f"found {', '.join(arrays) or 'no such array'}"
+                f"expected an array {name!r} with a number for each shot beside them, found "
+                f"{', '.join(controls) or 'none'}; .npz and .h5 files can hold it"
             )
-    return np.stack([arrays[name].astype(float) for name in names], axis=1)
+    return np.stack([controls[name].astype(float) for name in names], axis=1)
 
 
-def controls_of(path: str | os.PathLike[str]) -> list[str]:
-    """The names of arrays beside the shots of a file that vary, that of fewest values first."""
-    values = {name: len(np.unique(array)) for name, array in _beside_shots(Path(path)).items()}
+def varying(controls: Mapping[str, np.ndarray]) -> list[str]:
+    """The names of those arrays that vary, that of fewest values first."""
+    values = {name: len(np.unique(array)) for name, array in controls.items()}
     return sorted((name for name in values if values[name] > 1), key=values.__getitem__)
-
-
-def _beside_shots(path: Path) -> dict[str, np.ndarray]:
-    """One number for each shot, by name; none in files that hold nothing but shots."""
-    arrays = _arrays(path)
-    if arrays is None:
-        return {}
-    shots = np.shape(_outcomes(arrays, path))[:1]
-    return {
-        name: array
-        for name, array in sorted(arrays.items())
-        if np.ndim(array) == 1 and np.shape(array) == shots and array.dtype.kind in "biuf"
-    }
 
 
 def counts_as_shots(counts: dict[str, Any]) -> Shots:
