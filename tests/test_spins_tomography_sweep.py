@@ -5,11 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib import colormaps
 
 import physgen
 from physgen.errors import InputError
 from physgen.io import read_model
 from physgen.plots.spins import sweep_images
+from physgen.plots.style import SIGNED
 from physgen.spins.estimates import Estimate
 from physgen.spins.tomography import (
     Shots,
@@ -266,5 +268,20 @@ def test_images_lie_where_the_control_is():
     np.testing.assert_allclose(left.collections[0].get_array(), seen.magnetisation.value.T)
     np.testing.assert_allclose(right.collections[0].get_array(), seen.neighbours.value.T)
     assert left.get_xlabel() == "t"
+    largest = max(np.abs(seen.magnetisation.value).max(), np.abs(seen.neighbours.value).max())
+    for ax in (left, right):
+        assert ax.collections[0].get_clim() == (-largest, largest)
+
+
+def test_signs_are_told_apart_in_greyscale():
+    """Lightness rises all along the colours of signed values, and zero has no colour."""
+    colours = colormaps[SIGNED](np.linspace(0, 1, 65))[:, :3]
+    assert (np.diff(colours @ [0.299, 0.587, 0.114]) > 0).all()
+    assert np.ptp(colours[32]) < 0.05 < min(np.ptp(colours[0]), np.ptp(colours[-1]))
+
+
+def test_several_columns_are_numbered():
+    values = np.array([[0.0, 1.0], [1.0, 1.0], [3.0, 2.0]])
+    seen = SweepObservables(*(Estimate(np.ones((3, n)), np.zeros((3, n))) for n in (2, 1)))
     both = sweep_images(["t", "delta"], values, seen, "Z").axes[0]
     assert both.get_xlabel() == "number of the value of t, delta"

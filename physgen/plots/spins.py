@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from physgen.plots.style import GENERATED, REAL, SMALL, TRUTH, grid
+from physgen.plots.style import GENERATED, REAL, SIGNED, SMALL, TRUTH, grid
 
 
 def training_curves(history: Mapping[str, np.ndarray], exact: float | None) -> Figure:
@@ -76,7 +77,8 @@ def observed_curves(
 def sweep_images(names: Sequence[str], values: np.ndarray, observables: Any, letter: str) -> Figure:
     """<Z> of each site and <Z Z> of neighbours as colours, against the control (v, c).
 
-    Several columns have no common axis: the values are then numbered, as they come.
+    Both panels have one scale, with zero in its middle. Several columns have no common axis: the
+    values are then numbered, as they come.
     """
     figure, axes = grid(1, 2, panel=(3.0, 2.4), gaps=(1.6, 0.0), left=0.6, right=1.0, share=False)
     numbered = len(names) > 1
@@ -86,9 +88,11 @@ def sweep_images(names: Sequence[str], values: np.ndarray, observables: Any, let
         rf"$\langle {letter}_i\rangle$": observables.magnetisation.value,
         rf"$\langle {letter}_i {letter}_{{i+1}}\rangle$": observables.neighbours.value,
     }
+    largest = max(np.abs(means).max() for means in panels.values())
+    scale = Normalize(-largest, largest)
     for ax, (what, means) in zip(axes.ravel(), panels.items(), strict=True):
         sites = np.arange(means.shape[1] + 1) - 0.5
-        mesh = ax.pcolormesh(_edges(along), sites, means.T, cmap="cividis")
+        mesh = ax.pcolormesh(_edges(along), sites, means.T, cmap=SIGNED, norm=scale)
         figure.colorbar(mesh, cax=ax.inset_axes((1.04, 0.0, 0.05, 1.0)), label=what)
         ax.set_xlabel(label)
         ax.set_ylabel("site i", fontsize=9)

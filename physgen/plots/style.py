@@ -13,6 +13,7 @@ REAL = {"color": "black", "linestyle": "-", "marker": "s"}
 GENERATED = {"color": "#d55e00", "linestyle": "--", "marker": "o"}
 BAND = "#c8c8c8"
 BAND_EDGE = "#808080"  # so that a legend's patch is seen where it lies on a band
+SIGNED = "cividis"  # blue, grey and yellow, lighter throughout: the sign survives greyscale
 SMALL = 8  # points, of text
 SETS: tuple[dict[str, Any], ...] = (  # of samples, laid over each other
     {"color": "#0072b2", "linestyle": "-"},
