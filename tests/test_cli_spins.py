@@ -144,6 +144,7 @@ def test_one_model_of_a_sweep(tmp_path, capsys):
     assert status == 0 and "pooled" not in said.err
     wanted = {"sites": 2, "shots": 300, "control": "time_us", "values": 3, "held_out_shots": 30}
     assert wanted.items() <= figures.items() and figures["seconds"] > 0
+    assert figures["stopped_early"] is False and figures["best_step"] <= figures["steps"] == 200
     assert -1.386 < figures["held_out_log_likelihood"] < -0.6
     for name in ("held_out_log_likelihood", "gain_over_independent", "gain_over_markov"):
         assert figures[f"{name}_error"] > 0 and np.isfinite(figures[name])

@@ -8,6 +8,7 @@ import pytest
 import physgen
 from physgen.cli.main import main
 from physgen.errors import InputError
+from physgen.io import read_model
 from physgen.spins import Chain, GRUWavefunction, fidelity
 from physgen.spins.tomography import (
     Shots,
@@ -128,6 +129,20 @@ def test_the_path_of_a_user(tmp_path, capsys):
     observables = tmp_path / "observables.h5"
     arguments = ["spins", "observe", str(out), "--out", str(observables), "--samples", "256"]
     assert main(arguments) == 0 and observables.with_suffix(".png").exists()
+
+
+def test_noise_stops_early_and_the_command_says_so(tmp_path, capsys):
+    """Forty fair coins of four sites: all that can be learned of them is noise."""
+    rows = np.random.default_rng(0).integers(2, size=(40, 4))
+    np.savetxt(tmp_path / "shots.txt", rows, "%d")
+    out = tmp_path / "state.h5"
+    status, said = run(capsys, tmp_path / "shots.txt", "--units", 4, "--members", 0, "--out", out)
+    result = read_model(out).metadata["result"]
+    assert status == 0 and result["stopped_early"] and result["best_step"] < result["steps"] < 300
+    assert (
+        f"{result['steps']} steps (stopped early: best at step {result['best_step']}) in"
+        in said.out
+    )
 
 
 @pytest.mark.parametrize(

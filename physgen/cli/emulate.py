@@ -10,6 +10,7 @@ from physgen.cli.options import (
     add_seed,
     note_if_interrupted,
     progress,
+    steps_in_words,
     tell,
     use_cores,
 )
@@ -126,9 +127,8 @@ def train(options: argparse.Namespace) -> int:
     if not run.interrupted:
         checkpoint.unlink(missing_ok=True)
     learned = ", ".join(catalogue.features)
-    early = f" (stopped early: best at step {run.best_step})" if run.stopped_early else ""
-    steps = counted(run.steps, "step")
-    text = f"{learned}: {steps}{early} in {run.seconds / 60:.1f} min -> {options.out}"
+    steps = steps_in_words(run.steps, run.best_step if run.stopped_early else None)
+    text = f"{learned}: {steps} in {run.seconds / 60:.1f} min -> {options.out}"
     if run.interrupted:
         text += f"\ninterrupted: the same command with --resume goes on from {checkpoint}"
     tell(options, figures | {"out": options.out}, text)

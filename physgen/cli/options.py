@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from physgen.words import counted
+
 if TYPE_CHECKING:
     from physgen.io import ModelFile
 
@@ -37,6 +39,12 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def tell(options: argparse.Namespace, figures: Mapping[str, Any], text: str) -> None:
     """Print one JSON object with --json, a few words without."""
     print(as_json(figures) if options.json else text)
+
+
+def steps_in_words(steps: int, best: int | None) -> str:
+    """ "300 steps", and which was the best where training stopped early, None where it did not."""
+    early = "" if best is None else f" (stopped early: best at step {best})"
+    return f"{counted(steps, 'step')}{early}"
 
 
 def note_if_interrupted(model: "ModelFile") -> None:

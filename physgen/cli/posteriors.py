@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from physgen.cli.options import add_json, add_output, add_seed
+from physgen.cli.options import add_json, add_output, add_seed, steps_in_words
 from physgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -255,10 +255,10 @@ def words_of(options: argparse.Namespace, posterior: "Posterior", *files: str | 
     if len(run.tried) > 1:
         losses = ", ".join(f"{density}: {loss:.4g}" for density, loss in run.tried)
         text = f"held-out -log p of {losses}; the lowest is kept\n"
-    early = f" (stopped early: best at step {run.best_step})" if run.best_step is not None else ""
+    steps = steps_in_words(run.steps, run.best_step)
     text += (
-        f"{run.simulations} simulations, {run.steps} steps{early} in {run.seconds:.0f} s, held-out "
-        f"-log p {run.validation_loss:.4g} nats -> {', '.join(map(str, (options.out, *files)))}"
+        f"{run.simulations} simulations, {steps} in {run.seconds:.0f} s, held-out -log p "
+        f"{run.validation_loss:.4g} nats -> {', '.join(map(str, (options.out, *files)))}"
     )
     if run.interrupted:
         text += (

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from physgen.cli.options import INTERRUPTED, tell
+from physgen.cli.options import INTERRUPTED, steps_in_words, tell
 from physgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -91,7 +91,9 @@ def _figures(control: str, shots: int, found: "Sweep", seconds: float) -> dict[s
         "gain_over_independent_error": found.over_independent.error,
         "gain_over_markov": found.over_markov.value,
         "gain_over_markov_error": found.over_markov.error,
-        "steps": found.run.best_step,
+        "steps": found.run.steps,
+        "stopped_early": found.run.stopped_early,
+        "best_step": found.run.best_step,
         "interrupted": found.run.interrupted,
         "compile_seconds": found.run.compile_seconds,
         "seconds": seconds,
@@ -103,12 +105,18 @@ def _in_words(figures: dict[str, Any], out: Path) -> str:
     text = (
         f"{f['shots']} shots of {f['sites']} sites at {f['values']} values of {f['control']}: "
         f"held-out log-likelihood {f['held_out_log_likelihood']:.4f} +- "
-        f"{f['held_out_log_likelihood_error']:.2g} nats a shot, {f['seconds']:.1f} s\n"
+        f"{f['held_out_log_likelihood_error']:.2g} nats a shot, {trained_in(f)}\n"
         f"more than independent sites at each value by {f['gain_over_independent']:.4f} +- "
         f"{f['gain_over_independent_error']:.2g}, than Markov chains by "
         f"{f['gain_over_markov']:.4f} +- {f['gain_over_markov_error']:.2g}"
     )
     return "\n".join([text, *stopped(f), f"{out} written"])
+
+
+def trained_in(figures: dict[str, Any]) -> str:
+    """Steps and seconds."""
+    best = figures["best_step"] if figures["stopped_early"] else None
+    return f"{steps_in_words(figures['steps'], best)} in {figures['seconds']:.1f} s"
 
 
 def stopped(figures: dict[str, Any]) -> list[str]:

@@ -152,7 +152,9 @@ def _figures(found: "Reconstruction", seconds: float) -> dict[str, Any]:
         "held_out_shots": found.held_out,
         "held_out_log_likelihood": found.held_out_log_likelihood,
         "held_out_log_likelihood_error": found.held_out_error,
-        "steps": found.best_step,
+        "steps": found.run.steps,
+        "stopped_early": found.run.stopped_early,
+        "best_step": found.best_step,
         "complex": found.wavefunction.phase,
         "readout": None if readout is None else readout.confusion,
         "caveat": found.caveat,
@@ -167,7 +169,7 @@ def _in_words(figures: dict[str, Any], out: Path) -> str:
     lines = [
         f"{f['shots']} shots of {f['sites']} sites in {counted(f['bases'], 'basis', 'bases')}: "
         f"held-out log-likelihood {f['held_out_log_likelihood']:.4f} +- "
-        f"{f['held_out_log_likelihood_error']:.2g} nats a shot, {f['seconds']:.1f} s"
+        f"{f['held_out_log_likelihood_error']:.2g} nats a shot, {sweeps.trained_in(f)}"
     ]
     if "fidelity" in f:
         interval = f["fidelity_interval"]
