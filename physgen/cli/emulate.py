@@ -7,9 +7,13 @@ from physgen.cli.options import (
     INTERRUPTED,
     add_json,
     add_output,
+    add_resume,
     add_seed,
+    free_checkpoint,
+    goes_on,
     note_if_interrupted,
     progress,
+    require_checkpoint,
     steps_in_words,
     tell,
     use_cores,
@@ -43,7 +47,7 @@ def add_commands(galaxies) -> None:
         type=int,
         help="stop after so many validations without improvement, and keep the best; for few mocks",
     )
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    add_resume(parser)
     add_seed(parser)
     add_output(parser, "the emulator, HDF5; PATH.checkpoint is kept beside it while training")
     add_json(parser)
@@ -83,9 +87,7 @@ def train(options: argparse.Namespace) -> int:
     from physgen.io import require_writable
 
     require_writable(options.out, options.force or options.resume)
-    checkpoint = options.out.with_name(options.out.name + ".checkpoint")
-    if options.resume and not checkpoint.exists():
-        raise InputError(f"expected {checkpoint} to resume from, found none: leave out --resume")
+    require_checkpoint(options)
     catalogue = read_catalogue(options.mocks, box_size=options.box, conditions=options.conditions)
     if options.features is not None:
         catalogue = catalogue.with_features(tuple(n.strip() for n in options.features.split(",")))
@@ -100,8 +102,7 @@ def train(options: argparse.Namespace) -> int:
     settings = dataclasses.replace(
         settings, schedule=schedule, microbatch=settings.microbatch if on_cpu else None
     )
-    if options.force and not options.resume:
-        checkpoint.unlink(missing_ok=True)
+    checkpoint = free_checkpoint(options)
     trained = train_emulator(
         jax.random.key(options.seed),
         catalogue,
@@ -125,12 +126,12 @@ def train(options: argparse.Namespace) -> int:
     }
     trained.emulator.save(options.out, training=figures, overwrite=options.force or options.resume)
     if not run.interrupted:
-        checkpoint.unlink(missing_ok=True)
+        checkpoint.unlink()
     learned = ", ".join(catalogue.features)
     steps = steps_in_words(run.steps, run.best_step if run.stopped_early else None)
     text = f"{learned}: {steps} in {run.seconds / 60:.1f} min -> {options.out}"
     if run.interrupted:
-        text += f"\ninterrupted: the same command with --resume goes on from {checkpoint}"
+        text += f"\n{goes_on(options)}"
     tell(options, figures | {"out": options.out}, text)
     return INTERRUPTED if run.interrupted else 0
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from physgen.errors import InputError
 from physgen.words import counted
 
 if TYPE_CHECKING:
@@ -39,6 +40,36 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def tell(options: argparse.Namespace, figures: Mapping[str, Any], text: str) -> None:
     """Print one JSON object with --json, a few words without."""
     print(as_json(figures) if options.json else text)
+
+
+def add_resume(parser: argparse.ArgumentParser) -> None:
+    """--resume, of commands that keep a checkpoint beside --out."""
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+
+
+def checkpoint_of(options: argparse.Namespace) -> Path:
+    """PATH.checkpoint, beside --out=PATH."""
+    return options.out.with_name(options.out.name + ".checkpoint")
+
+
+def require_checkpoint(options: argparse.Namespace) -> None:
+    """InputError if --resume has no checkpoint."""
+    path = checkpoint_of(options)
+    if options.resume and not path.exists():
+        raise InputError(f"expected {path} to resume from, found none: leave out --resume")
+
+
+def free_checkpoint(options: argparse.Namespace) -> Path:
+    """PATH.checkpoint, after an old one was deleted where --force is given without --resume."""
+    path = checkpoint_of(options)
+    if options.force and not options.resume:
+        path.unlink(missing_ok=True)
+    return path
+
+
+def goes_on(options: argparse.Namespace) -> str:
+    """Said where Ctrl-C ended the training."""
+    return f"interrupted: the same command with --resume goes on from {checkpoint_of(options)}"
 
 
 def steps_in_words(steps: int, best: int | None) -> str:

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from physgen.cli.options import add_json, add_output, add_seed, steps_in_words
+from physgen.cli.options import (
+    add_json,
+    add_output,
+    add_resume,
+    add_seed,
+    checkpoint_of,
+    goes_on,
+    require_checkpoint,
+    steps_in_words,
+)
 from physgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,7 +58,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, help="training time, at most")
     budget.add_argument("--steps", type=int, help="optimiser steps, at most")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    add_resume(parser)
     add_output(
         parser,
         "the posterior, HDF5; STEM_samples.h5 and STEM.png are put beside it, and "
@@ -97,10 +106,7 @@ def require_free(options: argparse.Namespace, boxes: Sequence[int | None] = (Non
         from physgen.validation import folder
 
         folder.require_free(options.check, options.force or options.resume, FILES)
-    if options.resume and not _checkpoint(options.out).exists():
-        raise InputError(
-            f"expected {_checkpoint(options.out)} to resume from, found none: leave out --resume"
-        )
+    require_checkpoint(options)
 
 
 def require_enough_to_check(options: argparse.Namespace, simulations: "Simulations") -> None:
@@ -175,7 +181,7 @@ def train(
         embedding=embedding,
         members=options.members,
         training=PosteriorTraining(schedule=schedule),
-        checkpoint=_checkpoint(options.out),
+        checkpoint=checkpoint_of(options),
         resume=options.resume,
     )
 
@@ -261,18 +267,12 @@ def words_of(options: argparse.Namespace, posterior: "Posterior", *files: str | 
         f"{run.validation_loss:.4g} nats -> {', '.join(map(str, (options.out, *files)))}"
     )
     if run.interrupted:
-        text += (
-            f"\ninterrupted: the same command with --resume goes on from {_checkpoint(options.out)}"
-        )
+        text += f"\n{goes_on(options)}"
     return text
-
-
-def _checkpoint(out: Path) -> Path:
-    return out.with_name(out.name + ".checkpoint")
 
 
 def _forget_checkpoints(options: argparse.Namespace) -> None:
     from physgen.inference.fit import checkpoint_path
 
     for number in range(1, len(density_of(options.density)) + 1):
-        checkpoint_path(_checkpoint(options.out), number).unlink(missing_ok=True)
+        checkpoint_path(checkpoint_of(options), number).unlink(missing_ok=True)

@@ -2,10 +2,16 @@
 
 import argparse
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from physgen.cli.options import INTERRUPTED, steps_in_words, tell
+from physgen.cli.options import (
+    INTERRUPTED,
+    free_checkpoint,
+    goes_on,
+    require_checkpoint,
+    steps_in_words,
+    tell,
+)
 from physgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,16 +38,19 @@ def fit(options: argparse.Namespace) -> int:
 
     started = time.monotonic()
     _require_no_state(options)
-    require_writable(options.out, options.force)
+    require_writable(options.out, options.force or options.resume)
+    require_checkpoint(options)
     shots, controls = read_shots_and_controls(options.shots)
     names = options.control.split(",")
     columns = control_columns(controls, names)
-    letter = _letter(shots)
+    letter, checkpoint = _letter(shots), free_checkpoint(options)
     found = fit_sweep(
         jax.random.key(options.seed),
         shots.outcomes,
         columns,
         held_out=options.held_out,
+        checkpoint=checkpoint,
+        resume=options.resume,
         **{name: n for name in ("units", "steps") if (n := getattr(options, name)) is not None},
     )
     figures = _figures(options.control, len(shots), found, time.monotonic() - started)
@@ -51,9 +60,11 @@ def fit(options: argparse.Namespace) -> int:
         names,
         letter=letter,
         metadata={"result": figures},
-        overwrite=options.force,
+        overwrite=options.force or options.resume,
     )
-    tell(options, figures, _in_words(figures, options.out))
+    if not found.run.interrupted:
+        checkpoint.unlink()
+    tell(options, figures, _in_words(options, figures))
     return INTERRUPTED if found.run.interrupted else 0
 
 
@@ -100,7 +111,7 @@ def _figures(control: str, shots: int, found: "Sweep", seconds: float) -> dict[s
     }
 
 
-def _in_words(figures: dict[str, Any], out: Path) -> str:
+def _in_words(options: argparse.Namespace, figures: dict[str, Any]) -> str:
     f = figures
     text = (
         f"{f['shots']} shots of {f['sites']} sites at {f['values']} values of {f['control']}: "
@@ -110,20 +121,15 @@ def _in_words(figures: dict[str, Any], out: Path) -> str:
         f"{f['gain_over_independent_error']:.2g}, than Markov chains by "
         f"{f['gain_over_markov']:.4f} +- {f['gain_over_markov_error']:.2g}"
     )
-    return "\n".join([text, *stopped(f), f"{out} written"])
+    if f["interrupted"]:
+        text += f"\n{goes_on(options)}"
+    return f"{text}\n{options.out} written"
 
 
 def trained_in(figures: dict[str, Any]) -> str:
     """Steps and seconds."""
     best = figures["best_step"] if figures["stopped_early"] else None
     return f"{steps_in_words(figures['steps'], best)} in {figures['seconds']:.1f} s"
-
-
-def stopped(figures: dict[str, Any]) -> list[str]:
-    """A line where training did not come to its end."""
-    if not figures["interrupted"]:
-        return []
-    return [f"interrupted: trained to step {figures['steps']} only; the same command starts anew"]
 
 
 def observe(options: argparse.Namespace, model: "ModelFile") -> None:

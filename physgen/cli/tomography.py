@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from physgen.cli import sweeps
 from physgen.cli.hamiltonians import add_ansatz, ansatz_of
-from physgen.cli.options import INTERRUPTED, add_json, add_output, add_seed, tell
+from physgen.cli.options import (
+    INTERRUPTED,
+    add_json,
+    add_output,
+    add_resume,
+    add_seed,
+    free_checkpoint,
+    goes_on,
+    require_checkpoint,
+    tell,
+)
 from physgen.errors import InputError
 from physgen.words import counted
 
@@ -56,7 +66,8 @@ def add_command(commands) -> None:
         help="errors P(1 measured | 0), P(0 measured | 1) of each site, or learned",
     )
     run.add_argument("--members", type=int, help="refits for the interval (default 10; 0: none)")
-    add_output(parser, "HDF5 file for the state")
+    add_resume(parser)
+    add_output(parser, "the state, HDF5; PATH.checkpoint is kept beside it while training")
     add_seed(parser)
     add_json(parser)
     parser.set_defaults(run=tomography)
@@ -86,7 +97,8 @@ def tomography(options: argparse.Namespace) -> int | None:
     members = 10 if options.members is None else options.members
     if members == 1 or members < 0:
         raise InputError("expected --members 0, or at least 2 for a scatter")
-    require_writable(options.out, options.force)
+    require_writable(options.out, options.force or options.resume)
+    require_checkpoint(options)
     shots, controls = read_shots_and_controls(options.shots, options.bases)
     if names := varying(controls):
         print(
@@ -100,6 +112,7 @@ def tomography(options: argparse.Namespace) -> int | None:
     if options.ansatz == "gru" and options.units is None:
         options.units = 16
     steps = 300 if options.steps is None else options.steps
+    checkpoint = free_checkpoint(options)
     key, key_boot = jax.random.split(jax.random.key(options.seed))
     found = reconstruct(
         key,
@@ -108,16 +121,21 @@ def tomography(options: argparse.Namespace) -> int | None:
         lattice=Chain(shots.sites, options.periodic),
         readout=_readout(options.readout, shots.sites),
         settings=TomographySettings(steps=steps, held_out=options.held_out),
+        checkpoint=checkpoint,
+        resume=options.resume,
     )
     figures = _figures(found, time.monotonic() - started)
     if target is not None:
         figures["fidelity"] = fidelity(found.wavefunction, target)
     save_wavefunction(
-        options.out, found.wavefunction, metadata={"result": figures}, overwrite=options.force
+        options.out,
+        found.wavefunction,
+        metadata={"result": figures},
+        overwrite=options.force or options.resume,
     )
     if target is not None:
         figures["fidelity_interval"] = None
-        if members:
+        if members and not found.run.interrupted:
             print(f"refitting {members} times for the interval", file=sys.stderr)
             values = bootstrap(key_boot, found, members).fidelities(target)
             low, high = interval_of(figures["fidelity"], values)
@@ -125,7 +143,9 @@ def tomography(options: argparse.Namespace) -> int | None:
     figures["total_seconds"] = time.monotonic() - started
     if found.caveat is not None:
         print(f"physgen: caveat: {found.caveat}", file=sys.stderr)
-    tell(options, figures, _in_words(figures, options.out))
+    if not found.run.interrupted:
+        checkpoint.unlink()
+    tell(options, figures, _in_words(options, figures))
     return INTERRUPTED if found.run.interrupted else 0
 
 
@@ -164,7 +184,7 @@ def _figures(found: "Reconstruction", seconds: float) -> dict[str, Any]:
     }
 
 
-def _in_words(figures: dict[str, Any], out: Path) -> str:
+def _in_words(options: argparse.Namespace, figures: dict[str, Any]) -> str:
     f = figures
     lines = [
         f"{f['shots']} shots of {f['sites']} sites in {counted(f['bases'], 'basis', 'bases')}: "
@@ -175,4 +195,6 @@ def _in_words(figures: dict[str, Any], out: Path) -> str:
         interval = f["fidelity_interval"]
         between = "" if interval is None else f", 95% from {interval[0]:.4f} to {interval[1]:.4f}"
         lines.append(f"fidelity {f['fidelity']:.4f}{between}")
-    return "\n".join([*lines, *sweeps.stopped(f), f"{out} written"])
+    if f["interrupted"]:
+        lines.append(goes_on(options))
+    return "\n".join([*lines, f"{options.out} written"])

@@ -72,14 +72,17 @@ def bootstrap(
     *,
     report: Report | None = None,
 ) -> Bootstrap:
-    """Refit a state to shots drawn again, `members` times, all side by side."""
+    """Refit a state to shots drawn again, `members` times, all side by side.
+
+    Raises KeyboardInterrupt after Ctrl-C: half-trained refits say nothing.
+    """
     if members < 2:
         raise InputError(f"expected at least 2 members, whose scatter is wanted, got {members}")
     key_draw, key_fit = jax.random.split(key)
     rows, index = found.shots.distinct_rows()
     rng = np.random.default_rng(seed_of(key_draw))
     share = np.bincount(index) / len(index)
-    models, _ = maximise(
+    models, run = maximise(
         key_fit,
         jax.tree.map(lambda leaf: jnp.stack([leaf] * members), found.start),
         rows,
@@ -89,6 +92,8 @@ def bootstrap(
         steps=max(found.best_step, -(-found.settings.steps // 3)),
         report=report or Silent(),
     )
+    if run.interrupted:
+        raise KeyboardInterrupt
     return Bootstrap(models, members)
 
 

@@ -1,5 +1,6 @@
 """Any density of outcomes, at its largest likelihood."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,11 +41,15 @@ def fit_density(
     settings: FitSettings,
     optimizer: OptimizerSettings,
     *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    identity: Any = None,
     report: Report | None = None,
 ) -> Fitted:
     """Train a density on events `x` (and contexts `context`, where it has any).
 
-    The held-out events choose the step, where the settings have patience.
+    The held-out events choose the step, where the settings have patience. For checkpoint, resume
+    and identity see `physgen.train.fit`.
     """
     graph, parameters, rest = nnx.split(density, nnx.Param, ...)
 
@@ -65,7 +70,10 @@ def fit_density(
         settings,
         evaluate=step.evaluate,
         validation_data=held_out,
+        checkpoint=checkpoint,
+        resume=resume,
         on_total_steps=step.on_total_steps,
+        identity=identity,
         report=report,
     )
     trained = nnx.merge(graph, step.unravel(run.state.ema), rest)

@@ -7,6 +7,7 @@ likelihood of held-out shots is largest. Several wavefunctions may be trained si
 different starts or, for the bootstrap, with different weights of the shots.
 """
 
+import os
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -116,6 +117,8 @@ def reconstruct(
     readout: Readout | Literal["learned"] | None = None,
     hidden: int = 0,
     settings: TomographySettings | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
     report: Report | None = None,
 ) -> Reconstruction:
     """The pure state of largest likelihood that the ansatz can have.
@@ -128,9 +131,11 @@ def reconstruct(
         lattice: an open chain by default.
         readout: errors of the measurement, known, or "learned" with the state.
         hidden: sites behind those that were measured, for a mixed state; as many as these for any.
+        checkpoint, resume: see `physgen.train.fit`.
 
     Raises:
-        InputError: for shots that do not fit the lattice or the ansatz, and too few of them.
+        InputError: for shots that do not fit the lattice or the ansatz, and too few of them; for a
+            checkpoint in the way or of another run.
     """
     settings = settings or TomographySettings()
     if ansatz is None:
@@ -164,6 +169,9 @@ def reconstruct(
         settings,
         known,
         held_out=np.stack([validation] * starts + [0 * validation] * starts, axis=1),
+        checkpoint=checkpoint,
+        resume=resume,
+        identity=(ansatz, where, readout, settings.optimizer),
         report=report,
     )
     values = []
@@ -199,6 +207,9 @@ def maximise(
     *,
     held_out: Int[np.ndarray, "r members"] | None = None,
     steps: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    identity: Any = None,
     report: Report | None = None,
 ) -> tuple[Any, FitResult]:
     """Models side by side at their largest likelihood, each for its own counts of the rows.
@@ -206,6 +217,7 @@ def maximise(
     Args:
         held_out: counts whose likelihood, summed over the models, decides when to stop.
         steps: to stop after, of those of the settings, which shape the schedule.
+        checkpoint, resume, identity: see `physgen.train.fit`.
     """
     graph, parameters, rest = nnx.split(models, nnx.Param, ...)
     hidden = models.wavefunction.n - rows.sites
@@ -241,7 +253,10 @@ def maximise(
         ),
         evaluate=None if held_out is None else step.evaluate,
         validation_data=None if held_out is None else data(held_out),
+        checkpoint=checkpoint,
+        resume=resume,
         on_total_steps=lambda state, _: step.on_total_steps(state, settings.steps),
+        identity=identity,
         report=report,
     )
     return nnx.merge(graph, step.unravel(run.state.ema), rest), run

@@ -4,6 +4,7 @@ Shots at neighbouring values of the control teach one network, where a model for
 see its own shots alone.
 """
 
+import os
 from dataclasses import dataclass
 
 import jax
@@ -52,6 +53,8 @@ def fit_sweep(
     units: int = 32,
     held_out: float = 0.1,
     steps: int = 2400,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
     report: Report | None = None,
 ) -> Sweep:
     """The density p(outcomes | control) of largest likelihood, stopped by held-out shots.
@@ -62,10 +65,11 @@ def fit_sweep(
         units: gated recurrent ones of the network.
         held_out: the share of shots that say when to stop, and how good it is.
         steps: at most, of 256 shots each.
+        checkpoint, resume: see `physgen.train.fit`.
 
     Raises:
         InputError: for other outcomes, a control that does not fit them, is not finite or does not
-            vary, and too few shots.
+            vary, and too few shots; for a checkpoint in the way or of another run.
     """
     x = Shots.of(outcomes).outcomes
     columns = _columns(control, len(x))
@@ -93,6 +97,9 @@ def fit_sweep(
         {"x": x[test], "context": context[test]},
         FitSettings(batch_size=min(256, len(train)), steps=steps, validate_every=100, patience=6),
         OptimizerSettings(learning_rate=1e-2, weight_decay=1e-4, ema_decay=0.99),
+        checkpoint=checkpoint,
+        resume=resume,
+        identity=settings,
         report=report,
     )
 
