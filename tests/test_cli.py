@@ -276,12 +276,17 @@ def test_nothing_is_overwritten_without_force(capsys, mocks, tmp_path, command):
     out.write_text("precious")
     arguments = {
         "simulate": ["galaxies", "simulate", "--n", 1],
-        "sample": ["galaxies", "sample", tmp_path / "none.h5"],
+        "sample": ["galaxies", "sample", untrained(mocks)],
         "stats": ["stats", mocks],
         "train": ["galaxies", "train", mocks],
     }[command]
     assert "exists already" in refused(capsys, *arguments, "--out", out)
     assert out.read_text() == "precious"
+
+
+def test_a_catalogue_is_no_emulator_whatever_else_is_wrong(capsys, mocks):
+    message = refused(capsys, "galaxies", "sample", mocks, "--n", 0, "--out", mocks)
+    assert "holds a catalogue, not a model" in message
 
 
 @pytest.mark.parametrize(

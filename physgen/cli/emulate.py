@@ -149,10 +149,10 @@ def sample(options: argparse.Namespace) -> None:
     from physgen.galaxies.generate import generate
     from physgen.io import read_model, require_writable
 
+    emulator = GalaxyEmulator.load(options.emulator)
     require_writable(options.out, options.force)
     if options.n is not None and options.n < 1:
         raise InputError(f"expected --n of at least 1, got {options.n}")
-    emulator = GalaxyEmulator.load(options.emulator)
     note_if_interrupted(read_model(options.emulator))
     solver = None if options.evaluations is None else FixedSteps(options.evaluations)
     if options.random_paths:
