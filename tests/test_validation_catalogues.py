@@ -74,6 +74,24 @@ def test_real_boxes_pass(held_out, train):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("asked", [None, ("position",)])
+def test_what_was_not_judged_is_noted(held_out, asked):
+    generated = clustered(2, velocities=asked is not None)
+    if asked is None:
+        generated = replace(generated, modelled=("position",))
+    report, _ = statistics_alone(generated, held_out, features=asked)
+    assert report.notes[0] == "Judged by position; not judged: velocity."
+    assert not any("v12" in result.statistic.name for result in report.statistics)
+
+
+def test_a_model_of_velocities_may_be_judged_by_positions_alone(held_out):
+    generated = replace(clustered(2), modelled=("position", "velocity"))
+    everything, _ = statistics_alone(generated, held_out)
+    positions, _ = statistics_alone(generated, held_out, features=("position",))
+    assert not any("not judged" in note for note in everything.notes)
+    assert len(positions.statistics) < len(everything.statistics)
+
+
 def test_poisson_points_are_fake(held_out):
     points = np.random.default_rng(3).uniform(0, BOX, held_out.position.shape)
     report, _ = statistics_alone(replace(held_out, position=points), held_out)

@@ -86,9 +86,8 @@ def _catalogues(options, paths):
     generated, held_out, train = (None if path is None else read(path) for path in paths)
     assert generated is not None and held_out is not None
     _require_two(options)
-    if options.features == "position":
-        generated, held_out = generated.positions_only(), held_out.positions_only()
-    return validate_catalogues(generated, held_out, train, seed=options.seed)
+    features = ("position",) if options.features == "position" else None
+    return validate_catalogues(generated, held_out, train, features=features, seed=options.seed)
 
 
 def _arrays(options, paths):

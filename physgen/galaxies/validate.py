@@ -1,5 +1,7 @@
 """The galaxies' judge: generated against held-out catalogues."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from physgen.errors import InputError
@@ -31,6 +33,7 @@ def validate_catalogues(
     held_out: Catalogue,
     train: Catalogue | None = None,
     *,
+    features: tuple[str, ...] | None = None,
     settings: SummarySettings | None = None,
     joint: bool = True,
     alpha: float = 0.05,
@@ -45,16 +48,17 @@ def validate_catalogues(
     `physgen.validation.validate` for it, `alpha`, `tolerance`, `draws` and `seed`. `settings` are
     the bins, by default `choose_settings(held_out)`.
 
-    What else than the features that the maker of `generated` models (`Catalogue.modelled`) the
-    others have is left aside.
+    Judged are the `features` of these names and positions, by default those that the maker of
+    `generated` models (`Catalogue.modelled`), or all; a note of the report says what is left aside.
 
     Raises InputError where the catalogues differ in box, units, features or parameters, or hold
     too few galaxies.
     """
-    modelled = generated.modelled
-    if modelled is not None:
-        generated = generated.with_features(modelled)
-        wanted = [name for name in held_out.features if name in modelled]
+    given = dict.fromkeys((*generated.features, *held_out.features))
+    judged = generated.modelled if features is None else features
+    if judged is not None:
+        generated = generated.with_features(judged)
+        wanted = [name for name in held_out.features if name in judged]
         held_out = held_out.with_features(tuple(wanted))
     _check(generated, held_out, "held-out")
     if train is not None:
@@ -82,6 +86,10 @@ def validate_catalogues(
         draws=draws,
         seed=seed,
     )
+    aside = [name for name in given if name not in generated.features]
+    if aside:
+        note = f"Judged by {', '.join(generated.features)}; not judged: {', '.join(aside)}."
+        report = replace(report, notes=(note, *report.notes))
     shown = [_slices(report, generated, held_out), _clouds(report, generated, held_out)]
     return report, [*shown, *report_figures(report)]
 
