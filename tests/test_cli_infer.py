@@ -351,6 +351,29 @@ def test_galaxy_maps(capsys, tmp_path):
     assert posterior.context_shape == (10, 3)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("boxes", [1, 2])
+def test_maps_unlike_the_simulations_are_named(capsys, tmp_path, boxes):
+    """The last of the observed boxes has all its galaxies in one corner."""
+    write_catalogue(tmp_path / "mocks.h5", mocks(200, velocity=None))
+    observed = mocks(boxes, seed=1, velocity=None)
+    observed.position[-1] *= 0.02
+    write_catalogue(tmp_path / "observed.h5", observed)
+    status, text, err = run(
+        capsys, "galaxies", "infer", tmp_path / "observed.h5", "--simulations",
+        tmp_path / "mocks.h5", "--out", tmp_path / "posterior.h5", "--steps", 2, "--samples", 64,
+        "--density", "maf", "--check", tmp_path / "check", "--json",
+    )  # fmt: skip
+    figures = json.loads(text)
+    assert status == 0 and len(figures["misspecified"]) == boxes
+    assert figures["misspecified"][-1] and figures["misspecification_p"][-1] < 0.01
+    where = "box 2: " if boxes == 2 else ""
+    assert f"warning: {where}the observation is unlike the simulations" in err
+    assert "learned feature 1" in err
+    told = [text for text in figures["check"]["findings"] if "unlike" in text]
+    assert len(told) == (boxes == 1) == (tmp_path / "check" / "observation.png").exists()
+
+
 NAMELESS = {"parameters": np.zeros((60, 0)), "parameter_names": (), "parameter_units": ()}
 
 

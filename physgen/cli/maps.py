@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from physgen.galaxies.catalogue import Catalogue
     from physgen.galaxies.domain import Domain
     from physgen.galaxies.emulator import GalaxyEmulator
+    from physgen.inference.misspecification import Misspecification
     from physgen.inference.priors import Prior
     from physgen.inference.results import PosteriorSamples
     from physgen.inference.store import Simulations
@@ -123,7 +124,9 @@ def infer(options: argparse.Namespace) -> None:
         box_size=mocks.box_size or np.inf, vectors=0 if mocks.velocity is None else 1
     )
     posterior = train(options, fit_key, simulations, embedding, BATCH_SIZE)
-    drawn = _draw(options, sample_key, posterior, simulations, clouds_of(observed, width), boxes)
+    clouds = clouds_of(observed, width)
+    likenesses = _likenesses(posterior, simulations, clouds, boxes)
+    drawn = _draw(options, sample_key, posterior, clouds, boxes)
 
     known = len(drawn) == 1 and observed.parameter_names == mocks.parameter_names
     truth = observed.parameters[0] if known else None
@@ -141,10 +144,13 @@ def infer(options: argparse.Namespace) -> None:
         "high": posterior.high,
         "units": dict(zip(posterior.names, posterior.units, strict=True)),
         "boxes": [each.statistics() for each in drawn],
+        "misspecified": [each.misspecified for each in likenesses],
+        "misspecification_p": [each.p_value for each in likenesses],
         "likelihood": [facts(*pair) for pair in zip(found, agreements, strict=True)],
         **coverage_facts(coverage, options.power),
     }
-    checked, check_words = check_as_asked(options, check_key, posterior)
+    likeness = likenesses[0] if len(likenesses) == 1 else None
+    checked, check_words = check_as_asked(options, check_key, posterior, likeness=likeness)
     tables = [each.summary() for each in drawn[:SHOWN]]
     if found:
         asked = map(words, found, agreements)
@@ -196,31 +202,36 @@ def _infer_from_likelihood(
     )
 
 
-def _draw(options, key, posterior, simulations, clouds, boxes) -> "list[PosteriorSamples]":
-    """Draws for each box, and a warning where a box is unlike the simulations."""
+def _likenesses(posterior, simulations, clouds, boxes) -> "list[Misspecification]":
+    """Whether each box is like the simulations, by its features; a warning where it is not."""
+    from physgen.inference.misspecification import misspecification, warn_if_unlike
+
+    simulated = posterior.features(simulations.observations[:COMPARED])
+    names = [f"learned feature {i}" for i in range(1, simulated.shape[1] + 1)]
+    found = [misspecification(x, simulated, names=names) for x in posterior.features(clouds)]
+    for box, each in zip(boxes, found, strict=True):
+        warn_if_unlike(each, "" if box is None else f"box {box}: ")
+    return found
+
+
+def _draw(options, key, posterior, clouds, boxes) -> "list[PosteriorSamples]":
     import numpy as np
 
-    from physgen.inference.misspecification import misspecification, warn_if_unlike
     from physgen.inference.results import PosteriorSamples
 
-    features = posterior.features(clouds)
-    simulated = posterior.features(simulations.observations[:COMPARED])
     samples = np.asarray(posterior.sample_each(key, options.samples, clouds))
-    drawn = []
-    for box, cloud, rows, seen in zip(boxes, clouds, samples, features, strict=True):
-        warn_if_unlike(misspecification(seen, simulated), "" if box is None else f"box {box}: ")
-        drawn.append(
-            PosteriorSamples.from_arrays(
-                rows,
-                names=posterior.names,
-                units=posterior.units,
-                log_prob=posterior.log_prob(rows, cloud),
-                low=posterior.low,
-                high=posterior.high,
-                metadata={"observed": str(options.observed), "box": box or 1},
-            )
+    return [
+        PosteriorSamples.from_arrays(
+            rows,
+            names=posterior.names,
+            units=posterior.units,
+            log_prob=posterior.log_prob(rows, cloud),
+            low=posterior.low,
+            high=posterior.high,
+            metadata={"observed": str(options.observed), "box": box or 1},
         )
-    return drawn
+        for box, cloud, rows in zip(boxes, clouds, samples, strict=True)
+    ]
 
 
 def _headed(boxes: Boxes, tables: list[str]) -> list[str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
     from physgen.inference.embeddings import AnyEmbedding
+    from physgen.inference.misspecification import Misspecification
     from physgen.inference.posterior import Posterior
     from physgen.inference.results import PosteriorSamples
     from physgen.inference.store import Simulations
@@ -220,13 +221,19 @@ def check_as_asked(
     key: "PRNGKeyArray",
     posterior: "Posterior",
     observation: "np.ndarray | None" = None,
+    likeness: "Misspecification | None" = None,
 ) -> tuple[dict[str, Any], list[str]]:
-    """The report of --check, what --json says of it, and lines of text; nothing without it."""
+    """The report of --check, what --json says of it, and lines of text; nothing without it.
+
+    likeness: whether the observation is like the simulations, where its entries do not tell.
+    """
     from physgen.inference.check import check
 
     if options.check is None:
         return {}, []
     found = check(posterior, key, posterior.held_out, observation=observation)
+    if likeness is not None:
+        found = dataclasses.replace(found, misspecification=likeness)
     found.write(options.check, overwrite=options.force or options.resume)
     facts = {"calibrated": found.calibrated, "findings": found.findings, "notes": found.notes}
     said = [f"- {text}" for text in (*found.findings, *found.notes)]
