@@ -80,7 +80,7 @@ def test_the_path_of_a_user(capsys, files, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr("physgen.train.loop.ProgressLine", Stop)
         status, out, _ = run(capsys, *infer(files, out=stopped.name))
-    assert status == 0 and "--resume goes on" in out
+    assert status == 130 and "--resume goes on" in out
     assert (files / "stopped.h5.checkpoint").exists()
     status, out, _ = run(capsys, *infer(files, "--resume", out=stopped.name))
     assert status == 0 and "mm/yr" in out and "interrupted" not in out

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from physgen.cli.options import add_json, add_output, as_json, tell
+from physgen.cli.options import INTERRUPTED, add_json, add_output, as_json, tell
 from physgen.cli.posteriors import (
     add_density,
     add_training,
@@ -70,7 +70,7 @@ def add_commands(commands) -> None:
     parser.set_defaults(run=benchmark)
 
 
-def infer(options: argparse.Namespace) -> None:
+def infer(options: argparse.Namespace) -> int:
     """physgen infer."""
     import jax
     import numpy as np
@@ -112,6 +112,7 @@ def infer(options: argparse.Namespace) -> None:
     text = f"{drawn.summary()}\n{words_of(options, posterior, samples_file, figure)}"
     checked, words = check_as_asked(options, check_key, posterior, observation)
     tell(options, figures | checked, "\n".join([text, *words]))
+    return INTERRUPTED if posterior.training.interrupted else 0
 
 
 def _note_what_is_learned_from(options, simulations) -> None:

@@ -21,7 +21,7 @@ from physgen.cli.likelihoods import (
     likelihood_path,
     words,
 )
-from physgen.cli.options import tell, use_cores
+from physgen.cli.options import INTERRUPTED, tell, use_cores
 from physgen.cli.posteriors import (
     SHOWN,
     add_training,
@@ -80,7 +80,7 @@ def add_commands(galaxies) -> None:
     parser.set_defaults(run=infer)
 
 
-def infer(options: argparse.Namespace) -> None:
+def infer(options: argparse.Namespace) -> int:
     """physgen galaxies infer."""
     use_cores(at_most=4)
     import jax
@@ -106,7 +106,7 @@ def infer(options: argparse.Namespace) -> None:
         if options.check is not None:
             raise InputError("expected --simulations beside --check, got none: give both")
         _infer_from_likelihood(options, likelihood_key, emulator, observed, boxes)
-        return
+        return 0
 
     mocks = read_catalogue(options.simulations, box_size=options.box, conditions=options.conditions)
     if emulator is not None:
@@ -168,6 +168,7 @@ def infer(options: argparse.Namespace) -> None:
             ]
         ),
     )
+    return INTERRUPTED if posterior.training.interrupted else 0
 
 
 def _infer_from_likelihood(
