@@ -15,3 +15,10 @@ def of_other_case(given: Iterable[str], known: Iterable[str]) -> str:
     spelled = {name.lower(): name for name in known}
     wrong = [(spelled[n.lower()], n) for n in given if n not in known and n.lower() in spelled]
     return "".join(f"; write {right}, not {name}" for right, name in wrong)
+
+
+def duration(seconds: float) -> str:
+    """[Hours:]minutes:seconds."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

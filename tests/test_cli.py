@@ -10,6 +10,7 @@ import pytest
 from commands import run
 from flax import nnx
 
+from physgen.cli.options import progress
 from physgen.galaxies import (
     Catalogue,
     GalaxyEmulator,
@@ -316,3 +317,13 @@ def test_a_command_line_in_a_process_of_its_own(tmp_path):
     assert done.stderr.strip().splitlines() == [
         f"physgen: {tmp_path / 'none.h5'} does not exist: check the name"
     ]
+
+
+def test_the_time_left_leaves_out_the_first_portion(monkeypatch, capsys):
+    now = iter((0.0, 30.0, 41.0, 60.0))  # the start, and three reports, compiling before the first
+    monkeypatch.setattr("physgen.cli.options.time.monotonic", lambda: next(now))
+    show = progress("boxes")
+    for done in (10, 65, 120):
+        show(done, 120)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["boxes 10/120", "boxes 65/120  5/s  0:11 left", "boxes 120/120  2/s"]

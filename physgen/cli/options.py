@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import math
 import os
 import sys
 import time
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from physgen.errors import InputError
-from physgen.words import counted
+from physgen.words import counted, duration
 
 if TYPE_CHECKING:
     from physgen.io import ModelFile
@@ -97,20 +98,27 @@ def _plain(value: Any) -> Any:
 
 
 def progress(what: str) -> Callable[[int, int], None]:
-    """A line on stderr, renewed as work goes on: done, rate, time left."""
-    started = time.monotonic()
-    shown = -1.0
+    """A line on stderr, renewed as work goes on: done, rate, time left.
+
+    What is done at the first call has been compiled for and says nothing of the rate; the last line
+    has the rate of the whole.
+    """
+    started, shown = time.monotonic(), -math.inf
+    first: tuple[int, float] | None = None
     live = sys.stderr.isatty()
 
     def show(done: int, total: int) -> None:
-        nonlocal shown
-        now = time.monotonic() - started
+        nonlocal shown, first
+        now = time.monotonic()
+        first = first or (done, now)
         if done < total and now - shown < (0.2 if live else 10.0):
             return
-        shown = now
-        rate = done / max(now, 1e-9)
-        left = (total - done) / max(rate, 1e-9)
-        line = f"{what} {done}/{total}  {rate:.3g}/s" + (f"  {left:.0f} s left" if left else "")
+        shown, line = now, f"{what} {done}/{total}"
+        if done >= total:
+            line += f"  {total / max(now - started, 1e-9):.3g}/s"
+        elif done > first[0]:
+            rate = (done - first[0]) / max(now - first[1], 1e-9)
+            line += f"  {rate:.3g}/s  {duration((total - done) / rate)} left"
         end = "\n" if done >= total or not live else ""
         print(f"\r{line:<60}" if live else line, end=end, file=sys.stderr, flush=True)
 

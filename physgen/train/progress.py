@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from physgen.words import duration
+
 
 @dataclass(frozen=True)
 class Status:
@@ -103,7 +105,7 @@ class ProgressLine:
             speed = (status.step - first_step) / (now - first_time)
             parts.append(f"{speed:.3g} steps/s")
             if status.total_steps is not None and not status.finished:
-                parts.append(f"{_duration((status.total_steps - status.step) / speed)} left")
+                parts.append(f"{duration((status.total_steps - status.step) / speed)} left")
         return "  ".join(parts)
 
     def _print(self, line: str, finished: bool) -> None:
@@ -117,9 +119,3 @@ class ProgressLine:
 
 def _loss(means: Mapping[str, float]) -> list[str]:
     return [f"loss {means['loss']:.4g}"]
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
