@@ -1,12 +1,12 @@
 """The commands on posteriors as a user types them: what they print, write and refuse."""
 
 import json
-import signal
 
 import h5py
 import jax
 import numpy as np
 import pytest
+from interrupting import Stop
 from test_cli import refused, run
 
 import physgen
@@ -17,7 +17,6 @@ from physgen.inference.benchmark import BenchmarkResult
 from physgen.inference.observed import read_observation
 from physgen.inference.results import PosteriorSamples
 from physgen.inference.store import Simulations
-from physgen.train import Silent
 
 LOW, HIGH = [-1.0, -1.0], [1.0, 1.0]
 
@@ -87,18 +86,6 @@ def test_the_path_of_a_user(capsys, files, monkeypatch):
     assert not (files / "stopped.h5.checkpoint").exists()
     resumed = PosteriorSamples.load(files / "stopped_samples.h5")
     np.testing.assert_array_equal(resumed.samples, samples.samples)
-
-
-class Stop(Silent):
-    """Presses Ctrl-C once, after the first dispatch."""
-
-    def __init__(self):
-        self.pressed = False
-
-    def status(self, status):
-        if not self.pressed:
-            self.pressed = True
-            signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.slow

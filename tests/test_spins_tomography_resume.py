@@ -1,13 +1,13 @@
 """A reconstruction that was interrupted ends with the numbers of one that was not."""
 
 import json
-import signal
 
 import jax
 import numpy as np
 import pytest
 from commands import run
 from flax import nnx
+from interrupting import Stop
 
 import physgen
 from physgen.errors import InputError
@@ -26,18 +26,6 @@ KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 OUTCOMES = RNG.integers(2, size=(200, 2)) | RNG.integers(2, size=(200, 1))
 SHOTS = Shots.of(OUTCOMES, ["ZZ", "XX"] * 100)
-
-
-class Stop(Silent):
-    """Presses Ctrl-C once, in the first report."""
-
-    def __init__(self):
-        self.pressed = False
-
-    def status(self, status):
-        if not self.pressed:
-            self.pressed = True
-            signal.raise_signal(signal.SIGINT)
 
 
 def assert_equal(one, other):

@@ -110,8 +110,8 @@ def variant_parts(
             of many at once, which are then the last axes of all of these.
         needed: what each site of a configuration is needed for, given the symbols before it.
         first, last: no variant differs before, or after, these sites.
-        reach: sites after the first change that a `Recurrent` network evaluates, what follows being
-            added in linear order; None for all of them.
+        reach: sites after the first change that are evaluated, what follows being added in linear
+            order; None for all of them. Parallel networks evaluate all.
     """
     if isinstance(network, Parallel):
         by_groups = partial(_by_groups, network, conditional, needed, first=first)
@@ -130,7 +130,7 @@ def variant_parts(
     symbols = rows[:, np.arange(g * k), changed]
     shared = before[:, of, changed]
     shared += of_sites(outputs[:, of, changed], symbols, here[:, of, changed], changed)
-    reach = reach if isinstance(network, Recurrent) and reach is not None else n
+    reach = n if reach is None else reach
     lengths = rest_lengths(changed, last.reshape(-1), n, reach)
     shared += before[:, of, n] - before[:, of, changed + lengths + 1]
 
