@@ -24,10 +24,12 @@ class Euclidean:
         """end - start."""
         return end - start
 
-    def squared_distances(self, x: Float[Array, "n 3"]) -> Float[Array, "n n"]:
-        """Squared distances of all pairs."""
-        components = x.T
-        delta = components[:, :, None] - components[:, None, :]
+    def squared_distances(
+        self, x: Float[Array, "n 3"], others: Float[Array, "m 3"] | None = None
+    ) -> Float[Array, "n m"]:
+        """Squared distances of all pairs, with the others where these are given."""
+        to = x if others is None else others
+        delta = x.T[:, :, None] - to.T[:, None, :]
         return jnp.sum(delta * delta, axis=0)
 
     def direction_factors(self, x: Float[Array, "n 3"]) -> DirectionFactors:
@@ -57,11 +59,18 @@ class Torus:
         delta = end - start
         return delta - self.box_size * jnp.round(delta / self.box_size)
 
-    def squared_distances(self, x: Float[Array, "n 3"]) -> Float[Array, "n n"]:
-        """Squared chords of all pairs."""
-        angle = jnp.pi * x.T / self.box_size
-        sine, cosine = jnp.sin(angle), jnp.cos(angle)
-        half = sine[:, :, None] * cosine[:, None, :] - cosine[:, :, None] * sine[:, None, :]
+    def squared_distances(
+        self, x: Float[Array, "n 3"], others: Float[Array, "m 3"] | None = None
+    ) -> Float[Array, "n m"]:
+        """Squared chords of all pairs, with the others where these are given."""
+
+        def factors(points):
+            angle = jnp.pi * points.T / self.box_size
+            return jnp.sin(angle), jnp.cos(angle)
+
+        sine, cosine = factors(x)
+        sines, cosines = (sine, cosine) if others is None else factors(others)
+        half = sine[:, :, None] * cosines[:, None, :] - cosine[:, :, None] * sines[:, None, :]
         return (self.box_size / jnp.pi) ** 2 * jnp.sum(half * half, axis=0)
 
     def direction_factors(self, x: Float[Array, "n 3"]) -> DirectionFactors:

@@ -40,6 +40,9 @@ KIND = "galaxy_emulator"
 NetworkSettings = PairSettings | P3MSettings
 
 
+Solvers = tuple[OrdinarySolver, OrdinarySolver]  # of positions, and of features
+
+
 class Contributions(NamedTuple):
     """The parts of the log-density of a cloud of N galaxies, over the units of its entries.
 
@@ -260,7 +263,7 @@ class GalaxyEmulator(Density):
         *,
         trace: Trace = Hutchinson(),
         solver: OrdinarySolver | None = None,
-    ) -> "Contributions":
+    ) -> Contributions:
         """The log-density of one cloud in its parts, with one estimate for each probe.
 
         Args:
@@ -268,7 +271,18 @@ class GalaxyEmulator(Density):
             solver: of both flows; the emulator's own if not given.
         """
         mask = jnp.ones(len(galaxies), bool) if mask is None else mask
+        return self._contributions(key, galaxies, parameters, mask, trace, self._solvers(solver))
+
+    def _solvers(self, solver: OrdinarySolver | None) -> Solvers:
+        """Of positions and features: one for both, or the emulator's own."""
+        carried = self.transport if self.carried is None else self.carried
+        return solver or self.transport.solver, solver or carried.solver
+
+    def _contributions(
+        self, key, galaxies, parameters, mask, trace, solvers: Solvers
+    ) -> Contributions:
         key_position, key_carried = jax.random.split(key)
+        solver, features_solver = solvers
         number = jnp.sum(mask)
         given = self._standard_parameters(parameters)
         position, carried = self._standard(jnp.where(mask[:, None], galaxies, 0.0))
@@ -279,7 +293,7 @@ class GalaxyEmulator(Density):
         features = jnp.zeros_like(positions)
         if self.carried is not None:
             features = self.carried.log_prob_draws(
-                key_carried, carried, (given, position), mask, trace=trace, solver=solver
+                key_carried, carried, (given, position), mask, trace=trace, solver=features_solver
             )
             features += self.domain.features.log_slope(galaxies[:, 3:], mask)
         counts = jnp.zeros(())
@@ -345,14 +359,15 @@ class GalaxyEmulator(Density):
         if mask.shape != x.shape[:-1]:
             raise InputError(f"expected a mask of shape {x.shape[:-1]}, got {mask.shape}")
 
-        fine = solver or self.transport.solver
+        positions, features = self._solvers(solver)
+        coarser = positions.coarser, features.coarser
         parts, coarse = (
             _all_contributions(self, key, x, mask, contexts, trace, each)
-            for each in (fine, fine.coarser)
+            for each in ((positions, features), coarser)
         )
         estimate = LikelihoodEstimate(
-            require_solved(parts.ordered(), fine),
-            require_solved(jnp.mean(coarse.ordered(), axis=-1), fine.coarser),
+            require_solved(parts.ordered(), positions),
+            require_solved(jnp.mean(coarse.ordered(), axis=-1), positions.coarser),
         )
         return estimate, parts.counts + parts.arrangements
 
@@ -438,10 +453,10 @@ def _sample_all(emulator, keys, parameters, mask, solver):
     return map_over_devices(one, keys, parameters, mask)
 
 
-@partial(jax.jit, static_argnames=("trace", "solver"))
-def _all_contributions(emulator, key, x, mask, contexts, trace, solver) -> Contributions:
+@partial(jax.jit, static_argnames=("trace", "solvers"))
+def _all_contributions(emulator, key, x, mask, contexts, trace, solvers) -> Contributions:
     def one(x, mask, parameters):
-        return emulator.contributions(key, x, parameters, mask, trace=trace, solver=solver)
+        return emulator._contributions(key, x, parameters, mask, trace, solvers)
 
     clouds = x.shape[:-2]
     return map_leading(one, (x, clouds), (mask, clouds), (contexts, contexts.shape[:-1]))

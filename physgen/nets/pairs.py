@@ -20,6 +20,7 @@ velocity that is right for independent normal numbers.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -30,6 +31,8 @@ from jaxtyping import Array, Bool, Float
 from physgen.errors import InputError
 from physgen.geometry import DirectionFactors, Geometry
 from physgen.nets.mlp import MLP
+
+PairForces = Callable[[Array, Array], Array]  # of points here, due to points there, both (n, 3)
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,7 @@ class PairNetwork(nnx.Module):
         mask: Bool[Array, " n"] | None = None,
     ) -> Float[Array, "n d"]:
         s = self.settings
-        features = time_features(time)
-        if context is not None:
-            features = jnp.concatenate([features, context])
-        condition = jax.nn.silu(self.conditioner(features))
+        condition = self._condition(time, context)
         x, carried = x[:, :3], x[:, 3:]
         variance = time**2 + (1 - time) ** 2
         vectors, scalars = jnp.split(carried / jnp.sqrt(variance), [3 * s.vectors], axis=1)
@@ -114,11 +114,7 @@ class PairNetwork(nnx.Module):
         directions = self.geometry.direction_factors(x)
         weight = jnp.ones(x.shape[0]) if mask is None else mask.astype(x.dtype)
 
-        h = jnp.broadcast_to(self.initial(condition), (x.shape[0], s.width))
-        if s.anchored:
-            radius = jnp.sqrt(jnp.sum(x**2, axis=-1) + s.shortest**2)
-            radial = radial_basis(jnp.log(radius), *self._log_range, s.width)
-            h = h + radial.T
+        h = self._first_features(x, condition)
         if self.carried is not None:
             lengths = jnp.sqrt(jnp.sum(vectors**2, axis=-1) + 1e-6)
             h = h + self.carried(jnp.concatenate([lengths, scalars], axis=1))
@@ -138,12 +134,73 @@ class PairNetwork(nnx.Module):
             velocity = jnp.concatenate([velocity, normal + correction], axis=1)
         return velocity * weight[:, None]
 
+    def pair_forces(
+        self,
+        time: Float[Array, ""],
+        x: Float[Array, "n d"],
+        context: Float[Array, " c"] | None = None,
+        mask: Bool[Array, " n"] | None = None,
+    ) -> PairForces | None:
+        """The velocity as a sum over pairs, with the node features that points at x have.
+
+        None where points carry more than positions.
+        """
+        s = self.settings
+        if self.carried is not None:
+            return None
+        condition = self._condition(time, context)
+        weight = jnp.ones(x.shape[0]) if mask is None else mask.astype(x.dtype)
+        basis, inverse_distance = self._radial_basis(x)
+        directions = self.geometry.direction_factors(x)
+        h, nothing = self._first_features(x, condition), jnp.zeros((len(x), 0, 3), x.dtype)
+        kernels, charges = [], []
+        for layer in self.layers:
+            kernels.append(layer.vector_kernels(condition))
+            charges.append(layer.charges(h, condition, weight))
+            h, _ = layer(h, nothing, basis, inverse_distance, directions, condition, weight)
+        gates, anchors = jnp.split(self.gates(h), [s.layers * s.filters], axis=1)
+        sent = gates[:, :, None] * jnp.concatenate(kernels)[None]
+        filters = jnp.einsum("ikr,jk->rij", sent, jnp.concatenate(charges, axis=1))
+        others = 1 - jnp.eye(len(x), dtype=x.dtype)  # no point is pulled by where it was itself
+        filters *= others[None]
+
+        def forces(here, there):
+            basis, inverse_distance = self._radial_basis(here, there)
+            pull = jnp.einsum("rij,rij->ij", filters, basis) * inverse_distance
+            leaving, _ = self.geometry.direction_factors(here)
+            _, arriving = self.geometry.direction_factors(there)
+            ones = jnp.ones((len(there), 1, 1), x.dtype)
+            sums = _vector_sums(pull[None], ones, (leaving, arriving))[:, 0]
+            return (sums + (anchors * here if s.anchored else 0)) * weight[:, None]
+
+        return forces
+
+    def _condition(
+        self, time: Float[Array, ""], context: Float[Array, " c"] | None
+    ) -> Float[Array, " conditioning"]:
+        features = time_features(time)
+        if context is not None:
+            features = jnp.concatenate([features, context])
+        return jax.nn.silu(self.conditioner(features))
+
+    def _first_features(
+        self, x: Float[Array, "n 3"], condition: Float[Array, " conditioning"]
+    ) -> Float[Array, "n width"]:
+        s = self.settings
+        h = jnp.broadcast_to(self.initial(condition), (x.shape[0], s.width))
+        if s.anchored:
+            radius = jnp.sqrt(jnp.sum(x**2, axis=-1) + s.shortest**2)
+            h = h + radial_basis(jnp.log(radius), *self._log_range, s.width).T
+        return h
+
     @property
     def _log_range(self) -> tuple[float, float]:
         return math.log(self.settings.shortest), math.log(self.settings.longest)
 
-    def _radial_basis(self, x: Array) -> tuple[Float[Array, "r n n"], Float[Array, "n n"]]:
-        squared = self.geometry.squared_distances(x) + (self.settings.shortest / 4) ** 2
+    def _radial_basis(
+        self, x: Array, others: Array | None = None
+    ) -> tuple[Float[Array, "r n n"], Float[Array, "n n"]]:
+        squared = self.geometry.squared_distances(x, others) + (self.settings.shortest / 4) ** 2
         # Without the barriers XLA recomputes logarithm and basis wherever they are used.
         log_distance = jax.lax.optimization_barrier(0.5 * jnp.log(squared))
         basis = radial_basis(log_distance, *self._log_range, self.settings.radial)
@@ -213,12 +270,8 @@ class _PairLayer(nnx.Module):
     ) -> tuple[Float[Array, "n width"], Float[Array, "n found 3"]]:
         """The node features, and new vectors, from those that are `known`."""
         s = self.settings
-        scale, shift = jnp.split(self.modulation(condition), 2)
-        projected = self.project(self.norm(h) * (1 + scale)[None] + shift[None])
-        q, k, v, u, charge = jnp.split(projected, [s.width * i for i in (1, 2, 3, 4)], axis=-1)
-
-        kernels = self.kernels[...] + self.kernel_shift(condition).reshape(self.kernels.shape)
-        radial = jnp.einsum("kr,rij->kij", kernels, basis)
+        q, k, v, u, charge = self._projected(h, condition)
+        radial = jnp.einsum("kr,rij->kij", self._kernels(condition), basis)
         bias, scalar, vector, smooth = jnp.split(
             radial, [s.heads, s.heads + s.filters, s.heads + 2 * s.filters]
         )
@@ -226,7 +279,8 @@ class _PairLayer(nnx.Module):
         attended = self._attend(q, k, v, bias, weight)
         filtered = jnp.einsum("fij,jfd->ifd", scalar, _split(u, s.filters) * weight[:, None, None])
         pull = vector * inverse_distance[None]
-        vectors = _vector_sums(pull, ((1 + charge) * weight[:, None])[:, :, None], directions)
+        charges = _charges(charge, weight)
+        vectors = _vector_sums(pull, charges[:, :, None], directions)
         mixed = jnp.einsum("nfc,fg->ngc", vectors, self.mix.kernel[...])
         messages = [
             attended.reshape(h.shape),
@@ -249,12 +303,43 @@ class _PairLayer(nnx.Module):
         # Sums over neighbours are large in clusters: asinh keeps them linear near zero and tame.
         return h + self.update(jnp.arcsinh(jnp.concatenate(messages, axis=-1))), vectors
 
+    def vector_kernels(
+        self, condition: Float[Array, " conditioning"]
+    ) -> Float[Array, "filters radial"]:
+        """Of the sums over unit vectors, in the radial basis."""
+        s = self.settings
+        return self._kernels(condition)[s.heads + s.filters : s.heads + 2 * s.filters]
+
+    def charges(
+        self,
+        h: Float[Array, "n width"],
+        condition: Float[Array, " conditioning"],
+        weight: Float[Array, " n"],
+    ) -> Float[Array, "n filters"]:
+        """What each point is worth in those sums."""
+        return _charges(self._projected(h, condition)[-1], weight)
+
+    def _kernels(self, condition: Array) -> Float[Array, "kernels radial"]:
+        return self.kernels[...] + self.kernel_shift(condition).reshape(self.kernels.shape)
+
+    def _projected(self, h: Array, condition: Array) -> list[Array]:
+        s = self.settings
+        scale, shift = jnp.split(self.modulation(condition), 2)
+        projected = self.project(self.norm(h) * (1 + scale)[None] + shift[None])
+        return jnp.split(projected, [s.width * i for i in (1, 2, 3, 4)], axis=-1)
+
     def _attend(self, q, k, v, bias, weight):
         heads = self.settings.heads
         q, k, v = (_split(x, heads) for x in (q, k, v))  # each (n, heads, width / heads)
         logits = jnp.einsum("ihd,jhd->hij", q, k) / q.shape[-1] ** 0.5 + _BIAS_GAIN * bias
         logits = jnp.where(weight[None, None, :] > 0, logits, -1e9)
         return jnp.einsum("hij,jhd->ihd", jax.nn.softmax(logits, axis=-1), v)
+
+
+def _charges(
+    charge: Float[Array, "n filters"], weight: Float[Array, " n"]
+) -> Float[Array, "n filters"]:
+    return (1 + charge) * weight[:, None]
 
 
 def _split(x: Float[Array, "n width"], parts: int) -> Float[Array, "n parts size"]:
