@@ -1,7 +1,8 @@
-"""Commands on emulators: train and sample."""
+"""Commands on emulators: train, distil and sample."""
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from physgen.cli.options import (
     INTERRUPTED,
@@ -20,6 +21,11 @@ from physgen.cli.options import (
 )
 from physgen.errors import InputError
 from physgen.words import counted, of_other_case
+
+if TYPE_CHECKING:
+    from physgen.galaxies.catalogue import Catalogue
+    from physgen.galaxies.emulator import GalaxyEmulator
+    from physgen.galaxies.training import TrainedEmulator
 
 
 def add_commands(galaxies) -> None:
@@ -53,6 +59,33 @@ def add_commands(galaxies) -> None:
     add_json(parser)
     parser.set_defaults(run=train)
 
+    parser = galaxies.add_parser("distil", help="make an emulator sample in few evaluations")
+    parser.add_argument("emulator", type=Path, help="a file by `physgen galaxies train`")
+    parser.add_argument(
+        "mocks", type=Path, help="a catalogue of parameters and counts, as it was trained on"
+    )
+    parser.add_argument("--conditions", type=Path, help="CSV table of parameters, one row a box")
+    parser.add_argument(
+        "--evaluations", type=int, default=4, help="of each network, for one box (default 4)"
+    )
+    parser.add_argument(
+        "--boxes",
+        type=int,
+        default=4000,
+        help="boxes of the emulator to learn from (default 4000); rows of the mocks are repeated "
+        "where there are fewer",
+    )
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument(
+        "--minutes", type=float, default=15.0, help="training, after these boxes (default 15)"
+    )
+    budget.add_argument("--steps", type=int, help="optimiser steps instead of minutes")
+    add_resume(parser)
+    add_seed(parser)
+    add_output(parser, "the emulator, HDF5; PATH.checkpoint is kept beside it while training")
+    add_json(parser)
+    parser.set_defaults(run=distil)
+
     parser = galaxies.add_parser("sample", help="generate galaxies with an emulator")
     parser.add_argument("emulator", type=Path, help="a file by `physgen galaxies train`")
     parser.add_argument("--n", type=int, help="boxes (default 100, or one for each of --like)")
@@ -63,7 +96,11 @@ def add_commands(galaxies) -> None:
     )
     parser.add_argument("--like", type=Path, help="take parameters and counts from this catalogue")
     parser.add_argument("--like-conditions", type=Path, help="CSV of parameters for --like")
-    parser.add_argument("--evaluations", type=int, help="of the network, for each box")
+    parser.add_argument(
+        "--evaluations",
+        type=int,
+        help="of the network, for each box; of a distilled emulator, of its teacher",
+    )
     parser.add_argument(
         "--random-paths",
         action="store_true",
@@ -111,6 +148,64 @@ def train(options: argparse.Namespace) -> int:
         checkpoint=checkpoint,
         resume=options.resume,
     )
+    learned = ", ".join(catalogue.features)
+    more = {"boxes": len(catalogue), "features": list(catalogue.features)}
+    return _kept(options, trained, checkpoint, learned, more)
+
+
+def distil(options: argparse.Namespace) -> int:
+    """physgen galaxies distil."""
+    use_cores(at_most=4)
+    import dataclasses
+
+    import jax
+    import numpy as np
+
+    from physgen.galaxies import distillation
+    from physgen.galaxies.catalogue import read_catalogue
+    from physgen.galaxies.emulator import GalaxyEmulator
+    from physgen.io import read_model, require_writable
+
+    emulator = GalaxyEmulator.load(options.emulator)
+    require_writable(options.out, options.force or options.resume)
+    require_checkpoint(options)
+    if options.boxes < 2:
+        raise InputError(f"expected --boxes of at least 2, got {options.boxes}")
+    note_if_interrupted(read_model(options.emulator))
+    mocks = read_catalogue(options.mocks, conditions=options.conditions)
+    _require_parameters_of(emulator, mocks, options.mocks)
+    rows = np.resize(np.arange(len(mocks)), options.boxes)
+    settings = distillation.DISTILLATION
+    schedule = dataclasses.replace(
+        settings.schedule,
+        steps=options.steps,
+        minutes=options.minutes if options.steps is None else None,
+    )
+    checkpoint = free_checkpoint(options)
+    trained = distillation.distil(
+        jax.random.key(options.seed),
+        emulator,
+        mocks.parameters[rows],
+        counts=mocks.counts[rows],
+        evaluations=options.evaluations,
+        training=dataclasses.replace(settings, schedule=schedule),
+        checkpoint=checkpoint,
+        resume=options.resume,
+        progress=progress("paths"),
+    )
+    learned = counted(options.evaluations, "evaluation", "evaluations") + " a box"
+    more = {"boxes": options.boxes, "evaluations": options.evaluations}
+    return _kept(options, trained, checkpoint, learned, more)
+
+
+def _kept(
+    options: argparse.Namespace,
+    trained: "TrainedEmulator",
+    checkpoint: Path,
+    learned: str,
+    more: dict[str, Any],
+) -> int:
+    """Write the emulator and say what was done."""
     run = trained.run
     figures = {
         "steps": run.steps,
@@ -121,13 +216,10 @@ def train(options: argparse.Namespace) -> int:
         "stopped_early": run.stopped_early,
         "best_step": run.best_step,
         "seed": options.seed,
-        "boxes": len(catalogue),
-        "features": list(catalogue.features),
-    }
+    } | more
     trained.emulator.save(options.out, training=figures, overwrite=options.force or options.resume)
     if not run.interrupted:
         checkpoint.unlink()
-    learned = ", ".join(catalogue.features)
     steps = steps_in_words(run.steps, run.best_step if run.stopped_early else None)
     text = f"{learned}: {steps} in {run.seconds / 60:.1f} min -> {options.out}"
     if run.interrupted:
@@ -167,12 +259,7 @@ def sample(options: argparse.Namespace) -> None:
         if options.parameter or options.omega_m is not None or options.sigma_8 is not None:
             raise InputError("expected parameters or --like, got both; leave one of them out")
         like = read_catalogue(options.like, conditions=options.like_conditions)
-        if like.parameter_names != emulator.domain.parameter_names:
-            raise InputError(
-                f"expected parameters {emulator.domain.parameter_names} in {options.like}, got "
-                f"{like.parameter_names}"
-                f"{of_other_case(like.parameter_names, emulator.domain.parameter_names)}"
-            )
+        _require_parameters_of(emulator, like, options.like)
         rows = slice(options.n)
         parameters, counts = like.parameters[rows], like.counts[rows]
     else:
@@ -186,13 +273,13 @@ def sample(options: argparse.Namespace) -> None:
         solver=solver,
         progress=progress("boxes"),
     )
-    seconds = time.monotonic() - started
+    seconds, settings = time.monotonic() - started, emulator.settings
     write_catalogue(options.out, catalogue, overwrite=options.force)
     figures = {
         "boxes": len(catalogue),
         "seconds": seconds,
         "boxes_per_second": len(catalogue) / seconds,
-        "evaluations": (solver or emulator.settings).evaluations,
+        "evaluations": solver.evaluations if solver else settings.leaps or settings.evaluations,
         "out": options.out,
     }
     tell(
@@ -200,6 +287,15 @@ def sample(options: argparse.Namespace) -> None:
         figures,
         f"{counted(len(catalogue), 'box', 'boxes')} in {seconds:.0f} s -> {options.out}",
     )
+
+
+def _require_parameters_of(emulator: "GalaxyEmulator", found: "Catalogue", path: Path) -> None:
+    names = emulator.domain.parameter_names
+    if found.parameter_names != names:
+        raise InputError(
+            f"expected parameters {names} in {path}, got {found.parameter_names}"
+            f"{of_other_case(found.parameter_names, names)}"
+        )
 
 
 def _parameters(options: argparse.Namespace, names: tuple[str, ...]) -> list[list[float]]:

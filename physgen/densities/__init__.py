@@ -21,6 +21,7 @@ from physgen.densities.interpolants import (
     VariancePreserving,
 )
 from physgen.densities.layers import Chain, Layer, Repeated
+from physgen.densities.leaps import Leaps
 from physgen.densities.likelihood import LikelihoodEstimate
 from physgen.densities.linear import LinearLU, Permutation, Rotation
 from physgen.densities.masked import AutoregressiveLayer, CouplingLayer
@@ -67,6 +68,7 @@ __all__ = [
     "Interpolant",
     "LatentNoise",
     "Layer",
+    "Leaps",
     "LikelihoodEstimate",
     "Linear",
     "LinearLU",

@@ -30,6 +30,10 @@ class Clock:
         """t at u."""
         return 1.0 - (1.0 - u) ** self.warp
 
+    def inverse(self, time: Array) -> Array:
+        """u at t."""
+        return 1.0 - (1.0 - time) ** (1.0 / self.warp)
+
     def rate(self, u: Array) -> Array:
         """dt/du at u."""
         return self.warp * (1.0 - u) ** (self.warp - 1.0)

@@ -5,6 +5,7 @@ from physgen.galaxies.build import Selection, build_catalogue, find_simulations,
 from physgen.galaxies.catalogue import Catalogue, read_catalogue, write_catalogue
 from physgen.galaxies.clustering import measure_survey
 from physgen.galaxies.column import Column
+from physgen.galaxies.distillation import distil
 from physgen.galaxies.domain import Domain
 from physgen.galaxies.emulator import EmulatorSettings, GalaxyEmulator
 from physgen.galaxies.generate import OutsideTrainingRange, generate
@@ -44,6 +45,7 @@ __all__ = [
     "build_catalogue",
     "choose_settings",
     "cut",
+    "distil",
     "emulator_settings",
     "find_simulations",
     "generate",

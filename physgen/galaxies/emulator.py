@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from physgen.densities.base import Gaussian, Uniform, WrappedGaussian
 from physgen.densities.coupling import Independent, OptimalTransport
 from physgen.densities.interpolants import Linear, VarianceExploding
+from physgen.densities.leaps import Leaps
 from physgen.densities.likelihood import LikelihoodEstimate
 from physgen.densities.solvers import (
     Clock,
@@ -78,6 +79,7 @@ class EmulatorSettings:
     so that positions have a score and random paths; in open space they always do. carried and
     carried_evaluations: the same for what galaxies carry, None where that is nothing; their clock
     is plain. counts: of the density of the number of galaxies, None where all boxes held as many.
+    leaps: evaluations for one sample of what `distil` made, None for an emulator as it is trained.
     """
 
     domain: Domain
@@ -89,6 +91,7 @@ class EmulatorSettings:
     carried: NetworkSettings | None = None
     carried_evaluations: int = 16
     counts: CountSettings | None = None
+    leaps: int | None = None
 
 
 class GalaxyEmulator(Density):
@@ -154,6 +157,13 @@ class GalaxyEmulator(Density):
                 (domain.points, domain.features.width - 3),
                 solver=FixedSteps(settings.carried_evaluations),
             )
+        )
+        few = settings.leaps
+        self.leaps = None if few is None else Leaps(nnx.clone(network), few)
+        self.carried_leaps = (
+            None
+            if few is None or self.carried is None
+            else Leaps(nnx.clone(self.carried.network), few)
         )
         self.counts = (
             None
@@ -374,17 +384,19 @@ class GalaxyEmulator(Density):
     def _sample(self, key, context, mask=None, solver=None):
         mask = jnp.ones(self.domain.points, bool) if mask is None else mask
         given = self._standard_parameters(context)
-        position = self.transport.draw(key, (len(mask), 3), given, mask, solver=solver)
+
+        def draw(transport, leaps, key, width, context):
+            shape = len(mask), width
+            if leaps is None or solver is not None:
+                return transport.draw(key, shape, context, mask, solver=solver)
+            return leaps.draw(transport, key, shape, context, mask)
+
+        position = draw(self.transport, self.leaps, key, 3, given)
         galaxies = self._to_position_unit(position)
         if self.carried is not None:
             features = self.domain.features
-            carried = self.carried.draw(
-                jax.random.fold_in(key, 1),
-                (len(mask), features.width - 3),
-                (given, position),
-                mask,
-                solver=solver,
-            )
+            key, width = jax.random.fold_in(key, 1), features.width - 3
+            carried = draw(self.carried, self.carried_leaps, key, width, (given, position))
             galaxies = jnp.concatenate([galaxies, features.physical(carried)], axis=1)
         return galaxies * mask[:, None]
 

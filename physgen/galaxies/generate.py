@@ -8,17 +8,15 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from physgen.densities.solvers import Solver
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
 from physgen.galaxies.emulator import GalaxyEmulator
-from physgen.galaxies.padding import sizes
-from physgen.galaxies.portions import boxes_at_once
+from physgen.galaxies.portions import made_in_portions
 
-_MOST = 64  # boxes at once
 _POSITIVE = ("omega_m", "omega_b", "sigma_8", "sigma8")  # parameters known by their names
 _COUNTS = 2**31  # folded into the key of the counts; no box has this index
 
@@ -53,13 +51,7 @@ def generate(
             that galaxies are not finite.
     """
     domain = emulator.domain
-    parameters = np.asarray(parameters, np.float32)
-    if parameters.ndim != 2 or parameters.shape[1] != len(domain.parameter_names):
-        raise InputError(
-            f"expected parameters of shape (n, {len(domain.parameter_names)}), one column for each "
-            f"of {', '.join(domain.parameter_names) or 'none'}, got {parameters.shape}"
-        )
-    _require_physical(emulator, parameters)
+    parameters = checked_parameters(emulator, parameters)
     _warn_outside(emulator, parameters)
     n = len(parameters)
     if counts is None:
@@ -67,28 +59,17 @@ def generate(
     else:
         _require_counts(np.asarray(counts), n, domain.points)
     counts = np.asarray(counts)
-    most, width = int(counts.max()), domain.features.width
-    mask = np.arange(most) < counts[:, None]
 
-    # Large boxes with large ones, each portion in one of a few shapes that are compiled once.
-    rows_of = sizes(counts, domain.points)
-    order = np.argsort(-counts, kind="stable")
-    devices = jax.device_count()
-    at_once = min(boxes_at_once(most, _MOST), -(-n // devices) * devices)
-    galaxies = np.zeros((n, most, width), np.float32)
-    for start in range(0, n, at_once):
-        boxes = order[np.minimum(np.arange(start, start + at_once), n - 1)]
-        rows = int(rows_of[boxes[0]])
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, boxes)
-        made = emulator.sample_boxes(
-            keys, jnp.asarray(parameters[boxes]), jnp.asarray(mask[boxes, :rows]), solver
-        )
-        galaxies[boxes, :rows] = _finite(made, counts[boxes])
-        if progress is not None:
-            progress(min(start + at_once, n), n)
+    def make(keys, parameters, mask):
+        made = emulator.sample_boxes(keys, parameters, mask, solver)
+        return _finite(made, np.asarray(mask).sum(axis=1))
+
+    galaxies = made_in_portions(
+        make, key, parameters, counts, domain.points, domain.features.width, progress
+    )
     return Catalogue(
         **domain.features.fields(galaxies),
-        mask=mask,
+        mask=np.arange(counts.max()) < counts[:, None],
         parameters=parameters,
         parameter_names=domain.parameter_names,
         parameter_units=domain.parameter_units,
@@ -98,8 +79,15 @@ def generate(
     )
 
 
-def _require_physical(emulator: GalaxyEmulator, parameters: np.ndarray) -> None:
+def checked_parameters(emulator: GalaxyEmulator, parameters: ArrayLike) -> Float[np.ndarray, "n p"]:
+    """The parameters as an array; raises InputError as `generate` does for them."""
     domain = emulator.domain
+    parameters = np.asarray(parameters, np.float32)
+    if parameters.ndim != 2 or parameters.shape[1] != len(domain.parameter_names):
+        raise InputError(
+            f"expected parameters of shape (n, {len(domain.parameter_names)}), one column for each "
+            f"of {', '.join(domain.parameter_names) or 'none'}, got {parameters.shape}"
+        )
     columns = zip(domain.parameter_names, domain.parameter_low, parameters.T, strict=True)
     for name, low, values in columns:
         if not np.isfinite(values).all():
@@ -112,6 +100,7 @@ def _require_physical(emulator: GalaxyEmulator, parameters: np.ndarray) -> None:
                 f"expected {name} above zero, got {values.min():g}; give one between those of the "
                 "training"
             )
+    return parameters
 
 
 def _require_counts(counts: np.ndarray, n: int, known: int) -> None:

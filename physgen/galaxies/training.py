@@ -1,5 +1,6 @@
 """Training a galaxy emulator on a catalogue."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from physgen.data import Standardisation, split
 from physgen.densities.transport import VelocityField
@@ -108,8 +109,13 @@ def train_emulator(
         checkpoint, resume, report: see `physgen.train.fit`.
 
     Raises:
-        InputError: if there are fewer than two boxes, or a cloud has a single galaxy.
+        InputError: if there are fewer than two boxes, or a cloud has a single galaxy; for settings
+            with leaps, which only `distil` learns.
     """
+    if settings is not None and settings.leaps is not None:
+        raise InputError(
+            f"expected settings without leaps, got {settings.leaps}; train first, then distil"
+        )
     report = ProgressLine() if report is None else report
     if catalogue.box_size is None:
         report.note(
@@ -130,29 +136,71 @@ def train_emulator(
             train,
             held_out,
         )
-    graph, parameters, rest = nnx.split(emulator, _moving, ...)
-
-    def loss(parameters, key, batch):
-        model = nnx.merge(graph, parameters, rest)
-        keys = jax.random.split(key, batch["mask"].shape[0])
-        losses = jax.vmap(model.loss)(keys, batch["galaxies"], batch["parameters"], batch["mask"])
-        return jnp.mean(losses)
-
     galaxies, mask = packed(settings.domain.features.events(catalogue), catalogue.mask)
     data = {
         "galaxies": galaxies,
         "parameters": catalogue.parameters.astype(np.float32),
         "mask": mask,
     }
-    counts, rows = catalogue.counts, mask.shape[1]
+    return fit_clouds(
+        key_fit,
+        emulator,
+        GalaxyEmulator.loss,
+        data,
+        (train, held_out),
+        training,
+        trained=("transport", "carried"),
+        checkpoint=checkpoint,
+        resume=resume,
+        report=report,
+    )
+
+
+def fit_clouds(
+    key: PRNGKeyArray,
+    emulator: GalaxyEmulator,
+    loss: Callable[..., Float[Array, ""]],
+    data: dict[str, np.ndarray],
+    parts: tuple[Int[np.ndarray, " k"], Int[np.ndarray, " h"]],
+    training: TrainingSettings,
+    *,
+    trained: tuple[str, ...],
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    report: Report | None = None,
+) -> TrainedEmulator:
+    """Minimise the mean loss(emulator, key, galaxies, parameters, mask) of clouds.
+
+    Args:
+        data: "galaxies" (n, N, d), those that exist first, "parameters" (n, p), "mask" (n, N).
+        parts: the rows to learn from, and those held out.
+        trained: the parts of the emulator whose parameters are to move.
+        checkpoint, resume, report: see `physgen.train.fit`.
+    """
+
+    def moves(path: tuple[Any, ...], variable: Any) -> bool:
+        return path[0] in trained and isinstance(variable, nnx.Param)
+
+    graph, parameters, rest = nnx.split(emulator, moves, ...)
+
+    def mean_loss(parameters, key, batch):
+        model = nnx.merge(graph, parameters, rest)
+        keys = jax.random.split(key, batch["mask"].shape[0])
+        losses = jax.vmap(partial(loss, model))(
+            keys, batch["galaxies"], batch["parameters"], batch["mask"]
+        )
+        return jnp.mean(losses)
+
+    train, held_out = parts
+    counts, rows = data["mask"].sum(axis=1), data["mask"].shape[1]
     widths = np.unique(sizes(counts, rows)).tolist() if training.microbatch else [rows]
     several = len(widths) > 1
     together = microbatch(rows, training.schedule.batch_size, 1 if several else training.microbatch)
-    cut = cut_to_size(loss, widths)
+    cut = cut_to_size(mean_loss, widths)
     step = gradient_step(parameters, cut, training.optimizer, microbatch=together)
     arrange = partial(alike_together, counts=counts[train], together=together or 1)
     run = fit(
-        key_fit,
+        key,
         step.step,
         step.state,
         jax.tree.map(lambda array: array[train], data),
@@ -163,7 +211,7 @@ def train_emulator(
         resume=resume,
         on_total_steps=step.on_total_steps,
         arrange=arrange if several else None,
-        identity=(settings, training),
+        identity=(emulator.settings, training),
         report=report,
     )
     return TrainedEmulator(nnx.merge(graph, step.unravel(run.state.ema), rest), run)
@@ -190,11 +238,6 @@ def _carrying(network: NetworkSettings, features: Features) -> NetworkSettings |
     if features.width == 3:
         return None
     return replace(network, vectors=features.vectors, scalars=len(features.names))
-
-
-def _moving(path: tuple[Any, ...], variable: Any) -> bool:
-    """Whether flow matching trains a variable."""
-    return path[0] in ("transport", "carried") and isinstance(variable, nnx.Param)
 
 
 def _domain(catalogue: Catalogue) -> Domain:
