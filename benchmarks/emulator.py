@@ -83,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("emulator", type=Path)
     parser.add_argument("held_out", type=Path)
-    parser.add_argument("--evaluations", type=int, nargs="+", default=[32])
+    parser.add_argument("--evaluations", type=int, nargs="*", help="its own if not given")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--references", type=Path, help="fresh simulations of the same boxes")
     options = parser.parse_args()
@@ -95,8 +95,9 @@ def main() -> None:
     if options.references is not None:
         fresh = read_catalogue(options.references).with_features(modelled)
         score("fresh simulations", fresh, held_out)
-    for evaluations in options.evaluations:
-        solver = FixedSteps(evaluations)
+    own = emulator.settings.leaps or emulator.settings.evaluations
+    for evaluations in options.evaluations or [own]:
+        solver = FixedSteps(evaluations) if options.evaluations else None
         generate(key, emulator, held_out.parameters[:64], solver=solver)
         started = time.perf_counter()
         generated = generate(key, emulator, held_out.parameters, solver=solver)

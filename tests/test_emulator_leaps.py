@@ -172,6 +172,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(emulator, student, catal
         ({"parameters": np.full((1, 1), 0.3)}, "at least 2 boxes, got 1"),
         ({"parameters": np.full((4, 2), 0.3)}, "shape .n, 1., one column"),
         ({"parameters": np.full((4, 1), np.nan)}, "finite Omega_m"),
+        ({"counts": np.array([3, 4])}, "counts of shape .4,."),
     ],
 )
 def test_what_cannot_be_distilled_is_refused(emulator, changes, text):

@@ -17,7 +17,7 @@ from physgen.densities.leaps import Leaps
 from physgen.devices import map_over_devices
 from physgen.errors import InputError
 from physgen.galaxies.emulator import GalaxyEmulator
-from physgen.galaxies.generate import checked_parameters
+from physgen.galaxies.generate import checked_counts, checked_parameters
 from physgen.galaxies.portions import made_in_portions
 from physgen.galaxies.training import TrainedEmulator, TrainingSettings, fit_clouds
 from physgen.train import FitSettings, OptimizerSettings, Report
@@ -28,7 +28,6 @@ DISTILLATION = TrainingSettings(
         learning_rate=7e-4, clip_norm=0.5, ema_decay=0.99, second_moment_decay=0.99
     ),
 )
-_COUNTS = 2**31  # folded into the key of the counts; no box has this index
 
 
 def distil(
@@ -63,10 +62,8 @@ def distil(
     parameters = checked_parameters(emulator, parameters)
     if len(parameters) < 2:
         raise InputError(f"expected parameters of at least 2 boxes, got {len(parameters)}")
-    if counts is None:
-        counts = emulator.sample_counts(jax.random.fold_in(key, _COUNTS), jnp.asarray(parameters))
-    counts = np.asarray(counts)
-    key_paths, key_split, key_fit = jax.random.split(key, 3)
+    key_counts, key_paths, key_split, key_fit = jax.random.split(key, 4)
+    counts = checked_counts(key_counts, emulator, parameters, counts)
     student = _student(emulator, evaluations)
     paths = made_in_portions(
         partial(_paths, student),

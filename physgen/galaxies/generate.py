@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray
+from jaxtyping import Float, Int, PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from physgen.densities.solvers import Solver
@@ -53,12 +53,7 @@ def generate(
     domain = emulator.domain
     parameters = checked_parameters(emulator, parameters)
     _warn_outside(emulator, parameters)
-    n = len(parameters)
-    if counts is None:
-        counts = emulator.sample_counts(jax.random.fold_in(key, _COUNTS), jnp.asarray(parameters))
-    else:
-        _require_counts(np.asarray(counts), n, domain.points)
-    counts = np.asarray(counts)
+    counts = checked_counts(jax.random.fold_in(key, _COUNTS), emulator, parameters, counts)
 
     def make(keys, parameters, mask):
         made = emulator.sample_boxes(keys, parameters, mask, solver)
@@ -103,7 +98,16 @@ def checked_parameters(emulator: GalaxyEmulator, parameters: ArrayLike) -> Float
     return parameters
 
 
-def _require_counts(counts: np.ndarray, n: int, known: int) -> None:
+def checked_counts(
+    key: PRNGKeyArray,
+    emulator: GalaxyEmulator,
+    parameters: Float[np.ndarray, "n p"],
+    counts: ArrayLike | None,
+) -> Int[np.ndarray, " n"]:
+    """The counts as an array, drawn where there are none; raises InputError as `generate` does."""
+    if counts is None:
+        return np.asarray(emulator.sample_counts(key, jnp.asarray(parameters)))
+    counts, n, known = np.asarray(counts), len(parameters), emulator.domain.points
     whole = np.issubdtype(counts.dtype, np.integer)
     if counts.shape != (n,) or not whole or (counts < 0).any() or not counts.any():
         raise InputError(
@@ -117,6 +121,7 @@ def _require_counts(counts: np.ndarray, n: int, known: int) -> None:
             OutsideTrainingRange,
             stacklevel=3,
         )
+    return counts
 
 
 def _finite(galaxies: ArrayLike, counts: np.ndarray) -> np.ndarray:
