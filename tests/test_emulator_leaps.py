@@ -87,7 +87,7 @@ def vectors(leaps=3, warp=3.0):
 
 @pytest.mark.parametrize("warp", [1.0, 3.0])
 def test_paths_are_those_of_the_transport(warp):
-    transport, leaps = vectors(24, warp)
+    transport, leaps = vectors(100, warp)  # two evaluations for each
     key, context = jax.random.key(2), jnp.array([0.3, -0.5])
     path = leaps.path(transport, key, (3,), context)
     np.testing.assert_array_equal(path[0], transport.base.sample(key, (3,)))

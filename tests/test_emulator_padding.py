@@ -18,6 +18,7 @@ from physgen.galaxies import (
     TrainingSettings,
     emulator_settings,
     generate,
+    portions,
     train_emulator,
 )
 from physgen.galaxies.padding import alike_together, cut_to_size, packed, sizes
@@ -149,8 +150,7 @@ def test_boxes_taken_together_are_alike():
 def test_generated_boxes_do_not_depend_on_those_beside_them(catalogue, monkeypatch):
     emulator = of_positions(catalogue)
     counts, parameters, solver = catalogue.counts, catalogue.parameters, FixedSteps(2)
-    module = sys.modules["physgen.galaxies.generate"]
-    monkeypatch.setattr(module, "_MOST", 5)  # several portions, one not full
+    monkeypatch.setattr(portions, "_MOST", 5)  # several portions, one not full
     made = generate(KEY, emulator, parameters, counts=counts, solver=solver)
     np.testing.assert_array_equal(made.counts, counts)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(KEY, jnp.arange(len(counts)))
