@@ -26,10 +26,10 @@ from rows import append, has_row
 from scipy.stats import chi2
 
 from physgen.cli.maps import clouds_of
-from physgen.densities import FixedSteps, Hutchinson
+from physgen.densities import Hutchinson
 from physgen.galaxies import Catalogue, GalaxyEmulator, read_catalogue
 from physgen.galaxies.anomaly import AnomalyDetector, score_maps
-from physgen.galaxies.likelihood import clouds, log_likelihoods
+from physgen.galaxies.likelihood import SOLVER, clouds, log_likelihoods
 from physgen.inference import Posterior
 from physgen.inference.priors import uniform_prior
 from physgen.inference.surface import GridPosterior
@@ -45,9 +45,9 @@ def main() -> None:
     parser.add_argument("--posterior", type=Path)
     parser.add_argument("--first", type=int, default=0, help="held-out map")
     parser.add_argument("--n", type=int, default=200)
-    parser.add_argument("--power", type=float, default=1.0, help="of the likelihood")
-    parser.add_argument("--probes", type=int, default=8)
-    parser.add_argument("--evaluations", type=int, default=16)
+    parser.add_argument("--powers", default="0.4,0.6,0.8,1", help="of the likelihood")
+    parser.add_argument("--probes", type=int, default=4)
+    parser.add_argument("--evaluations", type=int, default=18)
     options = parser.parse_args()
     emulator = GalaxyEmulator.load(options.emulator)
     wanted = slice(options.first, options.first + options.n)
@@ -65,7 +65,10 @@ def ask_maps(options, emulator: GalaxyEmulator, held_out: Catalogue) -> None:
     domain = emulator.domain
     ends = np.array(domain.parameter_low), np.array(domain.parameter_high)
     prior = uniform_prior(*ends, domain.parameter_names)
-    settings = {"trace": Hutchinson(options.probes), "solver": FixedSteps(options.evaluations)}
+    settings = {
+        "trace": Hutchinson(options.probes),
+        "solver": replace(SOLVER, evaluations=options.evaluations),
+    }
     learned = None
     if options.posterior is not None:
         posterior = Posterior.load(options.posterior)
@@ -83,32 +86,46 @@ def ask_maps(options, emulator: GalaxyEmulator, held_out: Catalogue) -> None:
             parts = log_likelihoods(key, emulator, cloud, mask, theta, **settings)
             return np.asarray(parts.of_the_set())
 
-        grid = GridPosterior.of(estimates, prior, power=options.power)
-        off = grid.mean() - held_out.parameters[i]
-        row = {"map": number, "galaxies": int(mask.sum()), "seconds": time.perf_counter() - started}
-        row |= {"evaluations": grid.evaluations, "power": options.power}
-        row |= {"distance": float(off @ np.linalg.solve(grid.covariance(), off))}
-        low, high = grid.interval()
-        columns = {
-            "truth": held_out.parameters[i],
-            "mean": grid.mean(),
-            "deviation": np.sqrt(np.diag(grid.covariance())),
-            "error": grid.numerical_error(),
-            "low": low,
-            "high": high,
+        powers = sorted(float(power) for power in options.powers.split(","))
+        widest = GridPosterior.of(estimates, prior, power=powers[0])
+        asked = {
+            "map": number,
+            "galaxies": int(mask.sum()),
+            "seconds": time.perf_counter() - started,
+            "evaluations": widest.evaluations,
         }
-        if learned is not None:
-            columns |= {"learned": learned[i].mean(0), "learned_deviation": learned[i].std(0)}
-        for name, values in columns.items():
-            row |= {f"{name}_{p}": float(v) for p, v in zip(prior.names, values, strict=True)}
-        append(options.out, row)
+        for power in powers:
+            sharper = widest.log_likelihood * (power / powers[0])
+            grid = replace(widest, log_likelihood=sharper, power=power)
+            off = grid.mean() - held_out.parameters[i]
+            distance = float(off @ np.linalg.solve(grid.covariance(), off))
+            row = asked | {"power": power, "distance": distance}
+            low, high = grid.interval()
+            columns = {
+                "truth": held_out.parameters[i],
+                "mean": grid.mean(),
+                "deviation": np.sqrt(np.diag(grid.covariance())),
+                "error": grid.numerical_error(),
+                "low": low,
+                "high": high,
+            }
+            if learned is not None:
+                columns |= {"learned": learned[i].mean(0), "learned_deviation": learned[i].std(0)}
+            for name, values in columns.items():
+                row |= {f"{name}_{p}": float(v) for p, v in zip(prior.names, values, strict=True)}
+            append(options.out, row)
 
 
 def tell(table: Path, emulator: GalaxyEmulator) -> None:
-    """Errors of the means, the prior's deviation, coverage, and time."""
+    """Errors of the means, the prior's deviation, coverage, and time, for each power."""
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
+    for power in sorted({row["power"] for row in rows}, key=float):
+        print(f"power {power}")
+        _tell([row for row in rows if row["power"] == power], emulator)
 
+
+def _tell(rows: list[dict[str, str]], emulator: GalaxyEmulator) -> None:
     def column(name: str) -> np.ndarray:
         return np.array([float(row[name]) for row in rows])
 
@@ -146,7 +163,7 @@ def find_odd(options, emulator: GalaxyEmulator, held_out: Catalogue) -> None:
     """Detection curves, and the fraction found at 5% of false alarms."""
     settings = {
         "trace": Hutchinson(options.probes),
-        "solver": FixedSteps(options.evaluations),
+        "solver": replace(SOLVER, evaluations=options.evaluations),
     }
     half = len(held_out) // 2
     usual, asked = held_out.select(slice(0, half)), held_out.select(slice(half, len(held_out)))

@@ -264,9 +264,13 @@ def test_probes_of_a_sum_of_pairs_have_only_the_rest_to_estimate(geometry):
     x, context = jax.random.uniform(jax.random.key(3), (6, 3)), jnp.array([0.3, -0.5])
     mask = jnp.array([True] * 5 + [False])
     time = jnp.array(0.4)
-    forces = network.pair_forces(time, x, context, mask)
-    assert forces is not None
-    np.testing.assert_allclose(forces(x, x), network(time, x, context, mask), atol=2e-5)
+    velocity, known = network.pair_sum(time, x, x, context, mask)
+    np.testing.assert_allclose(velocity, network(time, x, context, mask), atol=2e-5)
+
+    def held(moved):
+        return network.pair_sum(time, x, moved, context, mask)[0]
+
+    np.testing.assert_allclose(known, np.einsum("iaia", jax.jacobian(held)(x)), rtol=1e-4)
 
     def draws(network, trace):
         density = Transport(network, base, (6, 3), (2,), geometry=geometry, solver=FixedSteps(8))
@@ -284,4 +288,5 @@ def test_probes_of_a_sum_of_pairs_have_only_the_rest_to_estimate(geometry):
 def test_points_that_carry_more_are_no_sum_of_pairs():
     settings = PairSettings(0, width=8, layers=1, heads=2, filters=2, scalars=1)
     network = randomised(lambda rngs: PairNetwork(Torus(1.0), settings, rngs=rngs))
-    assert network.pair_forces(jnp.array(0.5), jnp.zeros((3, 4)), None, None) is None
+    points = jnp.zeros((3, 4))
+    assert network.pair_sum(jnp.array(0.5), points, points, None, None) is None

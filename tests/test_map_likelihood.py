@@ -191,7 +191,7 @@ def test_the_command_infers_from_the_likelihood(tmp_path, capsys, of_positions):
     out = tmp_path / "p.h5"
     command = [
         "galaxies", "infer", tmp_path / "maps.h5", "--emulator", tmp_path / "emulator.h5",
-        "--out", out, "--probes", 2, "--evaluations", 2, "--samples", 200, "--json",
+        "--out", out, "--probes", 2, "--evaluations", 3, "--samples", 200, "--json",
     ]  # fmt: skip
     status, text, _ = run(capsys, *command)
     found = json.loads(text)
@@ -221,7 +221,7 @@ def test_the_command_compares_both_posteriors(tmp_path, capsys):
     status, text, _ = run(
         capsys, "galaxies", "infer", tmp_path / "maps.h5", "--emulator", tmp_path / "emulator.h5",
         "--simulations", tmp_path / "mocks.h5", "--out", tmp_path / "p.h5", "--probes", 2,
-        "--evaluations", 2, "--samples", 500, "--steps", 2, "--density", "maf",
+        "--evaluations", 3, "--samples", 500, "--steps", 2, "--density", "maf",
     )  # fmt: skip
     assert status == 0 and "from the likelihood" in text
     assert "consistent: learned posterior against that of the likelihood: Omega_m off by" in text

@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,10 +40,10 @@ def add_likelihood(parser: argparse.ArgumentParser) -> None:
         "likelihood alone, without --simulations",
     )
     parser.add_argument(
-        "--probes", type=int, default=8, help="estimates of each likelihood (default 8)"
+        "--probes", type=int, default=4, help="estimates of each likelihood (default 4)"
     )
     parser.add_argument(
-        "--evaluations", type=int, default=16, help="of the network for each (default 16)"
+        "--evaluations", type=int, default=18, help="of the network for each (default 18)"
     )
     parser.add_argument(
         "--power",
@@ -72,13 +72,13 @@ def from_likelihood(
     import jax
     import numpy as np
 
-    from physgen.densities import FixedSteps, Hutchinson
-    from physgen.galaxies.likelihood import clouds, log_likelihoods
+    from physgen.densities import Hutchinson
+    from physgen.galaxies.likelihood import SOLVER, clouds, log_likelihoods
     from physgen.inference.results import PosteriorSamples
     from physgen.inference.surface import GridPosterior
 
     require_at_least(2, probes=options.probes)
-    trace, solver = Hutchinson(options.probes), FixedSteps(options.evaluations)
+    trace, solver = Hutchinson(options.probes), replace(SOLVER, evaluations=options.evaluations)
     galaxies, masks = clouds(emulator, observed)
     show, found = progress("likelihoods"), []
     for i, (cloud, mask) in enumerate(zip(galaxies, masks, strict=True)):

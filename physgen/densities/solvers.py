@@ -57,9 +57,11 @@ class FixedSteps:
 
     @property
     def stages(self) -> int:
-        """Evaluations of the velocity a step."""
+        """Evaluations of the velocity a step, but for one more in the first of some methods."""
         tableau = getattr(self.method, "tableau", None)
-        return tableau.num_stages if isinstance(tableau, diffrax.ButcherTableau) else 1
+        if not isinstance(tableau, diffrax.ButcherTableau):
+            return 1
+        return tableau.num_stages - tableau.fsal  # the first of a step may be the last before it
 
     @property
     def coarser(self) -> "FixedSteps":

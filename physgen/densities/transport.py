@@ -11,7 +11,6 @@ data, and gives their density. Where noise is Gaussian the same network gives th
 paths with the same law at all times.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -68,14 +67,19 @@ class VelocityField(Protocol):
 class SumOfPairs(Protocol):
     """A velocity field that is, but for features that depend on all points, a sum over pairs.
 
-    With its features held at those of x, `pair_forces` gives the velocity of points at one place
-    due to points at another, and v(x) where both are x; None where the field is no such sum. Most
-    of the Jacobian is that of this sum, whose trace is known: probes have the rest to estimate.
+    With features held at those of points elsewhere, `pair_sum` gives the velocity at x, which is
+    v(x) where the features are those of x, and its divergence while the features stay; None where
+    the field is no such sum. Most of the divergence is this one: probes have the rest to estimate.
     """
 
-    def pair_forces(
-        self, time: Float[Array, ""], x: Array, context: Any, mask: Bool[Array, " n"] | None
-    ) -> Callable[[Array, Array], Array] | None: ...
+    def pair_sum(
+        self,
+        time: Float[Array, ""],
+        features_at: Array,
+        x: Array,
+        context: Any,
+        mask: Bool[Array, " n"] | None,
+    ) -> tuple[Array, Float[Array, ""]] | None: ...
 
 
 class Transport(Density):
@@ -291,23 +295,22 @@ class Transport(Density):
         probes = trace.probes(key, x.shape).astype(x.dtype)
         if mask is not None:
             probes = probes * mask[None, :, None]
+        pairs = None if isinstance(trace, Exact) else self._sum_of_pairs()
 
         def field(u, state, network):
             position, _ = state
             time, rate = self.clock.time(u), self.clock.rate(u)
 
-            def velocity(x):
-                return self.velocity(time, x, context, mask)
+            def velocity(features_at):
+                """And what is known of its divergence; the rest is by way of the features."""
+                by_pairs = None
+                if pairs is not None:
+                    end = self._clipped(time)
+                    by_pairs = pairs.pair_sum(end, features_at, position, context, mask)
+                return by_pairs or (self.velocity(time, features_at, context, mask), 0.0)
 
-            value, product = jax.linearize(velocity, position)
-            forces = None
-            if not isinstance(trace, Exact):
-                forces = self._pair_forces(time, position, context, mask)
-            if forces is None:
-                return rate * value, rate * trace.estimates(product, probes)
-            _, of_pairs = jax.linearize(lambda x: forces(x, x), position)
-            rest = trace.estimates(lambda v: product(v) - of_pairs(v), probes)
-            return rate * value, rate * (rest + _divergence(forces, position))
+            value, product, known = jax.linearize(velocity, position, has_aux=True)
+            return rate * value, rate * (known + trace.estimates(product, probes))
 
         start = (x, jnp.zeros(trace.estimates(lambda v: v, probes).shape, x.dtype))
         solver = solver or self.solver
@@ -320,11 +323,11 @@ class Transport(Density):
     def _log_prob(self, x, context: Any):
         return self.log_prob_draws(jax.random.key(0), x, context, trace=Exact())[0]
 
-    def _pair_forces(self, time, x, context, mask) -> Callable[[Array, Array], Array] | None:
-        """The network's part that is a sum over pairs, where it has one and is the velocity."""
-        if self.prediction is not Prediction.VELOCITY or not isinstance(self.network, SumOfPairs):
-            return None
-        return self.network.pair_forces(self._clipped(time), x, context, mask)
+    def _sum_of_pairs(self) -> SumOfPairs | None:
+        """The network, where it is one and gives velocities."""
+        if self.prediction is Prediction.VELOCITY and isinstance(self.network, SumOfPairs):
+            return self.network
+        return None
 
     def _noise(self, time, x, context, mask) -> Array:
         """The mean of the noise in x, of unit variance: latent if there is a denoiser."""
@@ -373,15 +376,6 @@ class Transport(Density):
         ends = (self.bridges.ends, self.prediction.ends)
         first, last = max(low for low, _ in ends), min(high for _, high in ends)
         return time if (first, last) == (0.0, 1.0) else jnp.clip(time, first, last)
-
-
-def _divergence(
-    forces: Callable[[Array, Array], Array], x: Float[Array, "n d"]
-) -> Float[Array, ""]:
-    """By moving points here while those there stay: each then depends on its own place alone."""
-    _, moved = jax.linearize(lambda here: forces(here, x), x)
-    axes = jnp.broadcast_to(jnp.eye(x.shape[-1], dtype=x.dtype)[:, None], (x.shape[-1], *x.shape))
-    return jnp.sum(jax.vmap(moved)(axes) * axes)
 
 
 @partial(jax.jit, static_argnames=("leads", "trace", "solver"))

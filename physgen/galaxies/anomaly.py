@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from physgen.densities.solvers import OrdinarySolver
-from physgen.densities.trace import Hutchinson, Trace
+from physgen.densities.trace import Trace
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
 from physgen.galaxies.emulator import GalaxyEmulator
-from physgen.galaxies.likelihood import clouds, log_likelihoods
+from physgen.galaxies.likelihood import SOLVER, TRACE, clouds, log_likelihoods
 
 PARTS = ("positions", "features", "counts")
 _FEWEST = 20
@@ -38,8 +38,8 @@ def score_maps(
     catalogue: Catalogue,
     parameters: Float[np.ndarray, "n p"] | None = None,
     *,
-    trace: Trace = Hutchinson(8),
-    solver: OrdinarySolver | None = None,
+    trace: Trace = TRACE,
+    solver: OrdinarySolver = SOLVER,
     progress: Callable[[int, int], None] | None = None,
 ) -> MapScores:
     """The log-density of each map of a catalogue.

@@ -20,7 +20,6 @@ velocity that is right for independent normal numbers.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -31,8 +30,6 @@ from jaxtyping import Array, Bool, Float
 from physgen.errors import InputError
 from physgen.geometry import DirectionFactors, Geometry
 from physgen.nets.mlp import MLP
-
-PairForces = Callable[[Array, Array], Array]  # of points here, due to points there, both (n, 3)
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,7 @@ class PairNetwork(nnx.Module):
         vectors, scalars = jnp.split(carried / jnp.sqrt(variance), [3 * s.vectors], axis=1)
         vectors = vectors.reshape(len(x), s.vectors, 3)
 
-        basis, inverse_distance = self._radial_basis(x)
+        basis, inverse_distance = self._radial_basis(self.geometry.squared_distances(x))
         directions = self.geometry.direction_factors(x)
         weight = jnp.ones(x.shape[0]) if mask is None else mask.astype(x.dtype)
 
@@ -134,23 +131,56 @@ class PairNetwork(nnx.Module):
             velocity = jnp.concatenate([velocity, normal + correction], axis=1)
         return velocity * weight[:, None]
 
-    def pair_forces(
+    def pair_sum(
         self,
         time: Float[Array, ""],
+        features_at: Float[Array, "n d"],
         x: Float[Array, "n d"],
         context: Float[Array, " c"] | None = None,
         mask: Bool[Array, " n"] | None = None,
-    ) -> PairForces | None:
-        """The velocity as a sum over pairs, with the node features that points at x have.
+    ) -> tuple[Float[Array, "n d"], Float[Array, ""]] | None:
+        """The velocity at x as a sum over pairs, with the node features that points elsewhere have.
 
-        None where points carry more than positions.
+        And its divergence while these features stay. None where points carry more than positions.
         """
         s = self.settings
         if self.carried is not None:
             return None
         condition = self._condition(time, context)
         weight = jnp.ones(x.shape[0]) if mask is None else mask.astype(x.dtype)
-        basis, inverse_distance = self._radial_basis(x)
+        filters, anchors = self._pair_filters(features_at, condition, weight)
+
+        def pull(squared):
+            basis, inverse_distance = self._radial_basis(squared)
+            return jnp.einsum("rij,rij->ij", filters, basis) * inverse_distance
+
+        squared = self.geometry.squared_distances(x)
+        pulls, slopes = jax.jvp(pull, (squared,), (jnp.ones_like(squared),))
+        ones = jnp.ones((len(x), 1, 1), x.dtype)
+        velocity = _vector_sums(pulls[None], ones, self.geometry.direction_factors(x))[:, 0]
+        divergence = jnp.zeros(len(x), x.dtype)
+        for axis in range(3):
+
+            def of_points(here, axis=axis):
+                squared = self.geometry.squared_distances(here, x)
+                return squared, _displacements(self.geometry, here, x, axis)
+
+            along = jnp.zeros_like(x).at[:, axis].set(1)
+            (_, displaced), (grown, turned) = jax.jvp(of_points, (x,), (along,))
+            divergence += jnp.sum(slopes * grown * displaced + pulls * turned, axis=1)
+        if s.anchored:
+            velocity, divergence = velocity + anchors * x, divergence + 3 * anchors[:, 0]
+        return velocity * weight[:, None], divergence @ weight
+
+    def _pair_filters(
+        self,
+        x: Float[Array, "n 3"],
+        condition: Float[Array, " conditioning"],
+        weight: Float[Array, " n"],
+    ) -> tuple[Float[Array, "radial n n"], Float[Array, "n anchors"]]:
+        """What the velocity of each point takes of each other one, in the radial basis."""
+        s = self.settings
+        basis, inverse_distance = self._radial_basis(self.geometry.squared_distances(x))
         directions = self.geometry.direction_factors(x)
         h, nothing = self._first_features(x, condition), jnp.zeros((len(x), 0, 3), x.dtype)
         kernels, charges = [], []
@@ -161,19 +191,8 @@ class PairNetwork(nnx.Module):
         gates, anchors = jnp.split(self.gates(h), [s.layers * s.filters], axis=1)
         sent = gates[:, :, None] * jnp.concatenate(kernels)[None]
         filters = jnp.einsum("ikr,jk->rij", sent, jnp.concatenate(charges, axis=1))
-        others = 1 - jnp.eye(len(x), dtype=x.dtype)  # no point is pulled by where it was itself
-        filters *= others[None]
-
-        def forces(here, there):
-            basis, inverse_distance = self._radial_basis(here, there)
-            pull = jnp.einsum("rij,rij->ij", filters, basis) * inverse_distance
-            leaving, _ = self.geometry.direction_factors(here)
-            _, arriving = self.geometry.direction_factors(there)
-            ones = jnp.ones((len(there), 1, 1), x.dtype)
-            sums = _vector_sums(pull[None], ones, (leaving, arriving))[:, 0]
-            return (sums + (anchors * here if s.anchored else 0)) * weight[:, None]
-
-        return forces
+        others = 1 - jnp.eye(len(x), dtype=x.dtype)  # a point moves with itself, and is not pulled
+        return filters * others[None], anchors
 
     def _condition(
         self, time: Float[Array, ""], context: Float[Array, " c"] | None
@@ -198,9 +217,9 @@ class PairNetwork(nnx.Module):
         return math.log(self.settings.shortest), math.log(self.settings.longest)
 
     def _radial_basis(
-        self, x: Array, others: Array | None = None
+        self, squared: Float[Array, "n n"]
     ) -> tuple[Float[Array, "r n n"], Float[Array, "n n"]]:
-        squared = self.geometry.squared_distances(x, others) + (self.settings.shortest / 4) ** 2
+        squared = squared + (self.settings.shortest / 4) ** 2
         # Without the barriers XLA recomputes logarithm and basis wherever they are used.
         log_distance = jax.lax.optimization_barrier(0.5 * jnp.log(squared))
         basis = radial_basis(log_distance, *self._log_range, self.settings.radial)
@@ -358,3 +377,13 @@ def _vector_sums(
     sums = jnp.einsum("fij,jfc->ifc", filters, charges * b[:, None, :])
     first, second = jnp.split(a[:, None, :] * sums, 2, axis=-1)
     return first + second
+
+
+def _displacements(
+    geometry: Geometry, here: Float[Array, "n 3"], there: Float[Array, "n 3"], axis: int
+) -> Float[Array, "n n"]:
+    """One component of what `_vector_sums` adds up."""
+    a, _ = geometry.direction_factors(here)
+    _, b = geometry.direction_factors(there)
+    pair = jnp.array([axis, axis + 3])
+    return a[:, pair] @ b[:, pair].T
