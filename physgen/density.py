@@ -15,6 +15,10 @@ from physgen.errors import InputError
 Shape = tuple[int, ...]
 
 
+class Buffer(nnx.Variable):
+    """Numbers that belong to a model and are not trained."""
+
+
 class Density(nnx.Module):
     """p(event | context).
 

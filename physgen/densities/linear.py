@@ -9,6 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from physgen.densities.layers import Layer
+from physgen.density import Buffer
 from physgen.errors import InputError
 
 
@@ -56,10 +57,6 @@ class Rotation(Layer):
         return _product(self.matrix().T, x), jnp.zeros((), x.dtype)
 
 
-class Fixed(nnx.Variable):
-    """A constant that is not trained."""
-
-
 class LinearLU(Layer):
     """x = P L U z: a permutation relaxed to any invertible matrix. Ignores the context.
 
@@ -71,8 +68,8 @@ class LinearLU(Layer):
         orthogonal = jax.random.orthogonal(rngs.params(), size)
         factors, _, order = jax.lax.linalg.lu(orthogonal)
         diagonal = jnp.diagonal(factors)
-        self.order = Fixed(order)
-        self.signs = Fixed(jnp.sign(diagonal))
+        self.order = Buffer(order)
+        self.signs = Buffer(jnp.sign(diagonal))
         self.log_scale = nnx.Param(jnp.log(jnp.abs(diagonal)))
         self.lower = nnx.Param(jnp.tril(factors, -1))
         self.upper = nnx.Param(jnp.triu(factors, 1))

@@ -26,7 +26,7 @@ from physgen.densities.solvers import (
 )
 from physgen.densities.trace import Exact, Hutchinson, Trace
 from physgen.densities.transport import Transport, VelocityField
-from physgen.density import Density, map_leading
+from physgen.density import Buffer, Density, map_leading
 from physgen.devices import map_over_devices
 from physgen.errors import InputError
 from physgen.galaxies.counts import Counts, CountSettings
@@ -63,10 +63,6 @@ class Contributions(NamedTuple):
     def of_the_set(self) -> Float[Array, "*lead k"]:
         """The log-density of the set and of N."""
         return self.ordered() + (self.counts + self.arrangements)[..., None]
-
-
-class Buffer(nnx.Variable):
-    """Numbers that belong to a model and are not trained."""
 
 
 @dataclass(frozen=True)

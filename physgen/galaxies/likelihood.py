@@ -12,10 +12,11 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from physgen.densities.solvers import FixedSteps, OrdinarySolver, require_solved
 from physgen.densities.trace import Hutchinson, Trace
+from physgen.density import Buffer
 from physgen.devices import map_over_devices
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
-from physgen.galaxies.emulator import Buffer, Contributions, GalaxyEmulator
+from physgen.galaxies.emulator import Contributions, GalaxyEmulator
 from physgen.galaxies.features import Features
 
 TRACE = Hutchinson(4)

@@ -22,14 +22,14 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
 from physgen.data import split
-from physgen.density import leading_shape, map_leading
+from physgen.density import Buffer, leading_shape, map_leading
 from physgen.errors import InputError
 from physgen.inference.checks import FEWEST
 from physgen.inference.embeddings import AnyEmbedding, takes_missing
 from physgen.inference.losses import mean_loss
 from physgen.inference.posterior import Training, to_compile
 from physgen.inference.saving import load_trained, save_trained
-from physgen.inference.scaling import Buffer, Scaling, ScalingSettings
+from physgen.inference.scaling import Scaling, ScalingSettings
 from physgen.inference.store import Simulations
 from physgen.inference.training import PosteriorTraining, train
 from physgen.nets.clouds import CloudEmbedding

@@ -17,8 +17,9 @@ from jaxtyping import Array, Float
 from physgen.data import Standardisation
 from physgen.densities.bijections import Support
 from physgen.densities.truncation import denormalise, normalise
+from physgen.density import Buffer
 from physgen.inference.regression import ridge, shrunk_cholesky, truncated
-from physgen.inference.scaling import Buffer, Scaling, ScalingSettings
+from physgen.inference.scaling import Scaling, ScalingSettings
 
 FARTHEST = 10.0  # that networks look: beyond it, one observation is like another
 BENT = 4.0  # the same for the latent coordinates of the regression's means

@@ -12,8 +12,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from physgen.densities.bijections import Support
+from physgen.density import Buffer
 from physgen.inference.frame import Frame, Prediction
-from physgen.inference.scaling import Buffer, Scaling, ScalingSettings
+from physgen.inference.scaling import Scaling, ScalingSettings
 
 MOST_LEVELS = 20
 

@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike
 
 from physgen.densities.bijections import Support
 from physgen.densities.embedded import Embedded
-from physgen.density import Density
+from physgen.density import Buffer, Density
 from physgen.errors import InputError
 from physgen.inference.architectures import AffineFlow, FewSteps, FlowMatching, SplineFlow
 from physgen.inference.embeddings import AnyEmbedding
 from physgen.inference.frame import Frame
 from physgen.inference.misspecification import misspecification, warn_if_unlike
-from physgen.inference.scaling import Buffer, ScalingSettings
+from physgen.inference.scaling import ScalingSettings
 from physgen.io import read_model, save_model
 from physgen.io.models import from_json
 from physgen.nets.stacked import each, stacked

@@ -23,6 +23,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 from scipy.special import ndtri
 
+from physgen.density import Buffer
 from physgen.errors import InputError
 
 LINEAR, LOG, ASINH, RANK = range(4)
@@ -33,10 +34,6 @@ FAR = 6.0
 _LEVELS = np.array([0.001, 0.01, 0.05, 0.16, 0.5, 0.84, 0.95, 0.99, 0.999])
 _RISE = 0.01
 _TOLERANCE = 1.0  # in units of the standard normal, at any of the levels
-
-
-class Buffer(nnx.Variable):
-    """Numbers that belong to a model and are not trained."""
 
 
 @dataclass(frozen=True)

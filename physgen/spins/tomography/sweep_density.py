@@ -11,8 +11,8 @@ from flax import nnx
 from jaxtyping import Float
 
 from physgen.data import Standardisation
-from physgen.densities.linear import Fixed
 from physgen.densities.sequences import SequenceDensity
+from physgen.density import Buffer
 from physgen.errors import InputError
 from physgen.io import ModelFile, read_model, save_model
 from physgen.nets.conditioned import ConditionedRecurrent
@@ -55,8 +55,8 @@ class SweepDensity(SequenceDensity):
             columns, 2, 2, made_of.units, frequencies=made_of.frequencies, rngs=rngs
         )
         super().__init__(network, made_of.sites, context_shape=(columns,))
-        self.location = Fixed(jnp.asarray(standard.mean, jnp.float32))
-        self.spread = Fixed(jnp.asarray(standard.scale, jnp.float32))
+        self.location = Buffer(jnp.asarray(standard.mean, jnp.float32))
+        self.spread = Buffer(jnp.asarray(standard.scale, jnp.float32))
 
     @property
     def values(self) -> Float[np.ndarray, "v c"]:
