@@ -18,6 +18,7 @@ import csv
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import matplotlib.pyplot as plt
@@ -29,7 +30,7 @@ from physgen.cli.maps import clouds_of
 from physgen.densities import Hutchinson
 from physgen.galaxies import Catalogue, GalaxyEmulator, read_catalogue
 from physgen.galaxies.anomaly import AnomalyDetector, score_maps
-from physgen.galaxies.likelihood import SOLVER, clouds, log_likelihoods
+from physgen.galaxies.likelihood import SOLVER, TRACE, clouds, log_likelihoods
 from physgen.inference import Posterior
 from physgen.inference.priors import uniform_prior
 from physgen.inference.surface import GridPosterior
@@ -46,8 +47,8 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="held-out map")
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--powers", default="0.4,0.6,0.8,1", help="of the likelihood")
-    parser.add_argument("--probes", type=int, default=4)
-    parser.add_argument("--evaluations", type=int, default=18)
+    parser.add_argument("--probes", type=int, default=TRACE.number)
+    parser.add_argument("--evaluations", type=int, default=SOLVER.evaluations)
     options = parser.parse_args()
     emulator = GalaxyEmulator.load(options.emulator)
     wanted = slice(options.first, options.first + options.n)
@@ -60,15 +61,19 @@ def main() -> None:
         find_odd(options, emulator, held_out)
 
 
+def settings_of(options) -> dict[str, Any]:
+    """How each likelihood is estimated."""
+    solver = replace(SOLVER, evaluations=options.evaluations)
+    return {"trace": Hutchinson(options.probes), "solver": solver}
+
+
 def ask_maps(options, emulator: GalaxyEmulator, held_out: Catalogue) -> None:
     """A row for each map."""
     domain = emulator.domain
     ends = np.array(domain.parameter_low), np.array(domain.parameter_high)
     prior = uniform_prior(*ends, domain.parameter_names)
-    settings = {
-        "trace": Hutchinson(options.probes),
-        "solver": replace(SOLVER, evaluations=options.evaluations),
-    }
+    settings = settings_of(options)
+    powers = sorted(float(power) for power in options.powers.split(","))
     learned = None
     if options.posterior is not None:
         posterior = Posterior.load(options.posterior)
@@ -86,7 +91,6 @@ def ask_maps(options, emulator: GalaxyEmulator, held_out: Catalogue) -> None:
             parts = log_likelihoods(key, emulator, cloud, mask, theta, **settings)
             return np.asarray(parts.of_the_set())
 
-        powers = sorted(float(power) for power in options.powers.split(","))
         widest = GridPosterior.of(estimates, prior, power=powers[0])
         asked = {
             "map": number,
@@ -161,10 +165,7 @@ def _tell(rows: list[dict[str, str]], emulator: GalaxyEmulator) -> None:
 
 def find_odd(options, emulator: GalaxyEmulator, held_out: Catalogue) -> None:
     """Detection curves, and the fraction found at 5% of false alarms."""
-    settings = {
-        "trace": Hutchinson(options.probes),
-        "solver": replace(SOLVER, evaluations=options.evaluations),
-    }
+    settings = settings_of(options)
     half = len(held_out) // 2
     usual, asked = held_out.select(slice(0, half)), held_out.select(slice(half, len(held_out)))
     key_usual, key_asked = jax.random.split(jax.random.key(0))
