@@ -30,6 +30,7 @@ from physgen.geometry import Euclidean, Torus
 from physgen.nets import VelocityMLP
 from physgen.train import FitSettings, OptimizerSettings, Silent, fit, gradient_step
 
+KEY = jax.random.key(11)
 MEAN, SCALE = 1.5, 0.4
 
 
@@ -137,7 +138,7 @@ def test_masked_points_do_not_enter_the_loss():
 def test_optimal_transport_is_scipy_s_assignment():
     torus = Torus(1.0)
     x0, x1 = jax.random.uniform(jax.random.key(5), (2, 40, 3))
-    paired = jax.jit(lambda a, b: OptimalTransport().pair(torus, a, b))(x0, x1)
+    paired = jax.jit(lambda a, b: OptimalTransport().pair(KEY, torus, a, b))(x0, x1)
     cost = np.sum(np.asarray(torus.displacement(x0[:, None], x1[None])) ** 2, axis=-1)
     best = cost[linear_sum_assignment(cost)].sum()
     assert np.sum(np.asarray(torus.displacement(paired, x1)) ** 2) == pytest.approx(best, rel=1e-5)
@@ -147,13 +148,33 @@ def test_optimal_transport_is_scipy_s_assignment():
 def test_optimal_transport_keeps_padding_apart():
     mask = jnp.arange(12) < 7
     x0, x1 = jax.random.normal(jax.random.key(6), (2, 12, 3))
-    paired = OptimalTransport().pair(Euclidean(), x0, x1, mask)
+    paired = OptimalTransport().pair(KEY, Euclidean(), x0, x1, mask)
     np.testing.assert_array_equal(np.sort(paired[:7], axis=0), np.sort(x0[:7], axis=0))
+
+
+def test_blurred_assignments_are_of_what_is_larger_than_the_blur():
+    """Without noise the least costly pairs, with much more than the box any pairs."""
+    torus = Torus(1.0)
+    x0, x1 = jax.random.uniform(jax.random.key(8), (2, 60, 3))
+    costs = []
+    for noise in (0.0, 0.03, 0.1, 5.0):
+        paired = OptimalTransport(noise).pair(KEY, torus, x0, x1)
+        np.testing.assert_array_equal(np.sort(paired, axis=0), np.sort(x0, axis=0))
+        costs.append(float(jnp.mean(torus.displacement(paired, x1) ** 2)))
+    assert costs == sorted(costs)
+    assert costs[-1] == pytest.approx(1 / 12, rel=0.2)  # of independent pairs on the torus
+    assert costs[0] < costs[-1] / 3
+
+
+def test_noise_that_is_none_is_refused():
+    for noise in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="noise of zero or more"):
+            OptimalTransport(noise)
 
 
 def test_independent_coupling_leaves_the_base_alone():
     x0, x1 = jax.random.normal(jax.random.key(7), (2, 5, 3))
-    np.testing.assert_array_equal(Independent().pair(Euclidean(), x0, x1), x0)
+    np.testing.assert_array_equal(Independent().pair(KEY, Euclidean(), x0, x1), x0)
 
 
 def test_interpolant_on_the_torus_takes_the_minimum_image():

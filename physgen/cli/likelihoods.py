@@ -10,6 +10,7 @@ from physgen.cli.options import progress
 from physgen.cli.posteriors import require_at_least
 
 if TYPE_CHECKING:
+    import numpy as np
     from jaxtyping import PRNGKeyArray
 
     from physgen.galaxies.catalogue import Catalogue
@@ -39,18 +40,23 @@ def add_likelihood(parser: argparse.ArgumentParser) -> None:
         help="infer from its likelihood too, and say whether both posteriors agree; or from its "
         "likelihood alone, without --simulations",
     )
-    parser.add_argument(
-        "--probes", type=int, default=4, help="estimates of each likelihood (default 4)"
-    )
-    parser.add_argument(
-        "--evaluations", type=int, default=18, help="of the network for each (default 18)"
-    )
+    add_estimates(parser)
     parser.add_argument(
         "--power",
         type=float,
         default=1.0,
         help="that likelihoods are raised to (default 1); several boxes with known parameters say "
         "which power makes posteriors hold the truth as often as they claim",
+    )
+
+
+def add_estimates(parser: argparse.ArgumentParser) -> None:
+    """--probes and --evaluations."""
+    parser.add_argument(
+        "--probes", type=int, default=4, help="estimates of each likelihood (default 4)"
+    )
+    parser.add_argument(
+        "--evaluations", type=int, default=18, help="of the network for each (default 18)"
     )
 
 
@@ -70,26 +76,17 @@ def from_likelihood(
 ) -> list[FromLikelihood]:
     """The posterior of each box of a catalogue, on a grid, and draws of it."""
     import jax
-    import numpy as np
 
-    from physgen.densities import Hutchinson
-    from physgen.galaxies.likelihood import SOLVER, clouds, log_likelihoods
+    from physgen.galaxies.likelihood import clouds
     from physgen.inference.results import PosteriorSamples
-    from physgen.inference.surface import GridPosterior
 
     require_at_least(2, probes=options.probes)
-    trace, solver = Hutchinson(options.probes), replace(SOLVER, evaluations=options.evaluations)
-    galaxies, masks = clouds(emulator, observed)
     show, found = progress("likelihoods"), []
+    galaxies, masks = clouds(emulator, observed)
     for i, (cloud, mask) in enumerate(zip(galaxies, masks, strict=True)):
         box_key, sample_key = jax.random.split(jax.random.fold_in(key, i))
         started = time.monotonic()
-
-        def estimates(theta, key=box_key, cloud=cloud, mask=mask):
-            parts = log_likelihoods(key, emulator, cloud, mask, theta, trace=trace, solver=solver)
-            return np.asarray(parts.of_the_set())
-
-        grid = GridPosterior.of(estimates, prior, power=options.power)
+        grid = grid_of(options, box_key, emulator, (cloud, mask), prior, options.power)
         rows = grid.sample(sample_key, options.samples)
         drawn = PosteriorSamples.from_arrays(
             rows,
@@ -109,6 +106,30 @@ def from_likelihood(
         found.append(FromLikelihood(grid, drawn, time.monotonic() - started))
         show(i + 1, len(galaxies))
     return found
+
+
+def grid_of(
+    options: argparse.Namespace,
+    key: "PRNGKeyArray",
+    emulator: "GalaxyEmulator",
+    galaxies: "tuple[np.ndarray, np.ndarray]",
+    prior: "Prior",
+    power: float = 1.0,
+) -> "GridPosterior":
+    """The posterior of one box, its cloud and mask, from likelihoods as `add_estimates` says."""
+    import numpy as np
+
+    from physgen.densities import Hutchinson
+    from physgen.galaxies.likelihood import SOLVER, log_likelihoods
+    from physgen.inference.surface import GridPosterior
+
+    trace, solver = Hutchinson(options.probes), replace(SOLVER, evaluations=options.evaluations)
+
+    def estimates(theta):
+        parts = log_likelihoods(key, emulator, *galaxies, theta, trace=trace, solver=solver)
+        return np.asarray(parts.of_the_set())
+
+    return GridPosterior.of(estimates, prior, power=power)
 
 
 def facts(each: FromLikelihood, agreement: "Consistency | None") -> dict[str, Any]:

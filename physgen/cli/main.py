@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import physgen
-from physgen.cli import catalogues, datasets, emulate, infer, maps, quickstart, spins, validate
+from physgen.cli import (
+    catalogues,
+    datasets,
+    emulate,
+    evidences,
+    infer,
+    maps,
+    quickstart,
+    spins,
+    validate,
+)
 from physgen.cli.options import INTERRUPTED
 from physgen.errors import InputError
 
@@ -62,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     validate.add_commands(commands, galaxies)
     emulate.add_commands(galaxies)
     maps.add_commands(galaxies)
+    evidences.add_commands(galaxies)
     infer.add_commands(commands)
     spins.add_commands(commands)
     return parser

@@ -148,9 +148,9 @@ class Transport(Density):
         between models with the same base, coupling, bridges, prediction and clock. That of a
         denoiser is added; errors of a score are multiplied by the deviation of the noise.
         """
-        key_base, key_time, key_latent = jax.random.split(key, 3)
+        key_base, key_time, key_latent, key_pair = jax.random.split(key, 4)
         x0 = self.base.sample(key_base, x1.shape)
-        x0 = self.coupling.pair(self.geometry, x0, x1, mask)
+        x0 = self.coupling.pair(key_pair, self.geometry, x0, x1, mask)
         time = self._time(jax.random.uniform(key_time))
         z = jax.random.normal(key_latent, x1.shape, x1.dtype)
         x, velocity, noise = self.bridges.between(x0, x1, z, time)

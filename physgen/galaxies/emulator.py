@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from physgen.densities.base import Gaussian, Uniform, WrappedGaussian
-from physgen.densities.coupling import Independent, OptimalTransport
+from physgen.densities.coupling import Coupling, Independent
 from physgen.densities.interpolants import Linear, VarianceExploding
 from physgen.densities.leaps import Leaps
 from physgen.densities.likelihood import LikelihoodEstimate
@@ -70,7 +70,8 @@ class EmulatorSettings:
     """What shapes the density.
 
     network: of the positions, None if the user brings one. warp: of their clock, see `Clock`.
-    evaluations: of their network for one sample, unless `sample` is told otherwise. diffusion: in
+    evaluations: of their network for one sample, unless `sample` is told otherwise. coupling: of
+    noise and galaxies in training, in units of the box. diffusion: in
     a periodic box, paths start as Gaussian noise around galaxies rather than in a Poisson process,
     so that positions have a score and random paths; in open space they always do. carried and
     carried_evaluations: the same for what galaxies carry, None where that is nothing; their clock
@@ -82,7 +83,7 @@ class EmulatorSettings:
     network: NetworkSettings | None
     warp: float = 3.0
     evaluations: int = 32
-    optimal_transport: bool = False
+    coupling: Coupling = Independent()
     diffusion: bool = False
     carried: NetworkSettings | None = None
     carried_evaluations: int = 16
@@ -139,7 +140,7 @@ class GalaxyEmulator(Density):
             (domain.points, 3),
             self.context_shape,
             geometry=geometry,
-            coupling=OptimalTransport() if settings.optimal_transport else Independent(),
+            coupling=settings.coupling,
             clock=Clock(settings.warp),
             solver=FixedSteps(settings.evaluations),
             interpolant=VarianceExploding() if noisy else Linear(),

@@ -26,6 +26,7 @@ from physgen.density import Buffer, leading_shape, map_leading
 from physgen.errors import InputError
 from physgen.inference.checks import FEWEST
 from physgen.inference.embeddings import AnyEmbedding, takes_missing
+from physgen.inference.evidence import log_prior_of
 from physgen.inference.losses import mean_loss
 from physgen.inference.posterior import Training, to_compile
 from physgen.inference.saving import load_trained, save_trained
@@ -99,15 +100,9 @@ class Comparison(nnx.Module):
         Raises:
             InputError: for observations or probabilities of another shape, or not positive.
         """
-        models = len(self.names)
-        weights = np.ones(models) if prior is None else np.asarray(prior, np.float64)
-        if weights.shape != (models,) or not (weights > 0).all():
-            raise InputError(
-                f"expected {models} positive prior probabilities, got {weights.tolist()}; give one "
-                "for each model"
-            )
+        weights = log_prior_of(len(self.names), prior)
         evidences = self.log_evidences(x)
-        log_prior = jnp.asarray(np.log(weights), evidences.dtype)
+        log_prior = jnp.asarray(weights, evidences.dtype)
         return jax.nn.softmax(evidences + jnp.broadcast_to(log_prior, evidences.shape))
 
     def log_bayes_factor(self, x: ArrayLike, first: str, second: str) -> Float[Array, "..."]:
