@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-from emulator import z_scores
+from emulator import first_of_each, rms, z_scores
 from flax import nnx
 from rows import append, has_row, read
 
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--mocks", type=Path, default=Path("data/mocks.h5"))
     parser.add_argument("--held-out", type=Path, default=Path("data/heldout.h5"))
     parser.add_argument("--minutes", type=float, default=30.0, help="for each emulator")
-    parser.add_argument("--boxes", type=int, help="held-out boxes, the first of each cosmology")
+    parser.add_argument("--boxes", type=int, default=64, help="of each held-out cosmology")
     parser.add_argument("--evaluations", type=int, nargs="+", default=EVALUATIONS[1:])
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -206,7 +206,8 @@ def draw_figure(rows: list[dict[str, str]], path: Path) -> None:
 def galaxies(options: argparse.Namespace) -> None:
     """Both emulators of a catalogue by both solvers."""
     mocks = read_catalogue(options.mocks).positions_only()
-    held_out = thinned(read_catalogue(options.held_out).positions_only(), options.boxes)
+    held_out = read_catalogue(options.held_out).positions_only()
+    held_out = first_of_each(held_out, options.boxes)
     table, key = options.out / "galaxies.csv", jax.random.key(0)
     for name, diffusion in (("flow matching", False), ("diffusion", True)):
         file = options.out / f"{name.replace(' ', '-')}.h5"
@@ -231,19 +232,10 @@ def galaxies(options: argparse.Namespace) -> None:
             append(table, row)
 
 
-def thinned(catalogue: Catalogue, boxes: int | None) -> Catalogue:
-    """So many boxes of each cosmology."""
-    _, group = np.unique(catalogue.parameters, axis=0, return_inverse=True)
-    rank = np.zeros(len(group), int)
-    for each in np.unique(group):
-        rank[group == each] = np.arange(np.sum(group == each))
-    return catalogue if boxes is None else catalogue.select(rank < boxes)
-
-
 def rms_z(ours: Catalogue, theirs: Catalogue) -> float:
     """Over all statistics, cosmologies and bins."""
     every = np.concatenate(list(z_scores(ours, theirs).values()), axis=1)
-    return round(float(np.sqrt(np.nanmean(every**2))), 3)
+    return rms(every)
 
 
 if __name__ == "__main__":

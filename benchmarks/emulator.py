@@ -53,6 +53,20 @@ def _z(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     return np.where(counted & np.isfinite(z), z, np.nan)
 
 
+def first_of_each(catalogue: Catalogue, boxes: int) -> Catalogue:
+    """So many boxes of each cosmology."""
+    _, group = np.unique(catalogue.parameters, axis=0, return_inverse=True)
+    rank = np.zeros(len(group), int)
+    for each in np.unique(group):
+        rank[group == each] = np.arange(np.sum(group == each))
+    return catalogue.select(rank < boxes)
+
+
+def rms(z: np.ndarray) -> float:
+    """Over all numbers that there are."""
+    return round(float(np.sqrt(np.nanmean(z**2))), 3)
+
+
 def score(name: str, generated: Catalogue, held_out: Catalogue, **more) -> dict:
     """One line of the table, printed as JSON."""
     z = z_scores(generated, held_out)

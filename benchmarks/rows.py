@@ -1,6 +1,7 @@
 """A CSV table that grows by one row for each run, so that an interrupted script can go on."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -13,7 +14,7 @@ def has_row(table: Path, **identity: object) -> bool:
         return any(wanted.items() <= row.items() for row in csv.DictReader(file))
 
 
-def append(table: Path, row: dict[str, object]) -> None:
+def append(table: Path, row: Mapping[str, object]) -> None:
     """Add one row, and say it."""
     new = not table.exists()
     with table.open("a", newline="") as file:
