@@ -22,3 +22,10 @@ def duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def rate(each_second: float, noun: str = "") -> str:
+    """ "5.1 steps/s" or "2/s"; "12.4 s each" where a second is much too short for one."""
+    if each_second < 0.1:
+        return f"{1 / each_second:.3g} s each"
+    return f"{each_second:.3g}{f' {noun}' if noun else ''}/s"

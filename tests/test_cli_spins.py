@@ -114,6 +114,10 @@ def test_terms_come_from_a_file(tmp_path, capsys):
         (["ground-state", "--hamiltonian", "heisenberg", "--n", "5", "--sector", "0"], "2 S_z"),
         (["ground-state", "--hamiltonian", "tfim", "--n", "4", "--width", "8"], "got --width"),
         (["ground-state", "--hamiltonian", "tfim", "--n", "4", "--steps", "0"], "--steps"),
+        (
+            ["ground-state", "--hamiltonian", "tfim", "--n", "4", "--reach", "0"],
+            "reach of at least",
+        ),
         (["ground-state", "--hamiltonian", "tfim", "--n", "4", "--grow-from", "4"], "--grow-from"),
         (["ground-state", "--hamiltonian", "tfim", "--n", "4", "--resume"], "--out with --resume"),
         (["observe", "nowhere", "--out", "o.h5"], "nowhere does not exist"),

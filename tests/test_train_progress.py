@@ -5,6 +5,7 @@ import time
 from training import regression, run, sgd, squared_error
 
 from physgen.train import FitSettings, ProgressLine, Status
+from physgen.words import rate
 
 
 def test_progress_off_a_terminal_is_a_line_now_and_then():
@@ -73,3 +74,9 @@ def test_a_run_that_was_over_compiles_nothing(tmp_path):
     run(settings, checkpoint=path)
     run(settings, checkpoint=path, resume=True, report=ProgressLine(told))
     assert told.getvalue() == f"resuming {path} at step 4\n"
+
+
+def test_a_slow_rate_is_a_time():
+    assert rate(5.1234, "steps") == "5.12 steps/s"
+    assert rate(40.0) == "40/s"
+    assert rate(0.00809) == "124 s each"

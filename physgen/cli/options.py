@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from physgen.errors import InputError
-from physgen.words import counted, duration
+from physgen.words import counted, duration, rate
 
 if TYPE_CHECKING:
     from physgen.io import ModelFile
@@ -115,10 +115,10 @@ def progress(what: str) -> Callable[[int, int], None]:
             return
         shown, line = now, f"{what} {done}/{total}"
         if done >= total:
-            line += f"  {total / max(now - started, 1e-9):.3g}/s"
+            line += f"  {rate(total / max(now - started, 1e-9))}"
         elif done > first[0]:
-            rate = (done - first[0]) / max(now - first[1], 1e-9)
-            line += f"  {rate:.3g}/s  {duration((total - done) / rate)} left"
+            speed = (done - first[0]) / max(now - first[1], 1e-9)
+            line += f"  {rate(speed)}  {duration((total - done) / speed)} left"
         end = "\n" if done >= total or not live else ""
         print(f"\r{line:<60}" if live else line, end=end, file=sys.stderr, flush=True)
 

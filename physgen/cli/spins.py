@@ -112,6 +112,7 @@ def ground_state(options: argparse.Namespace) -> int:
     from physgen.nets.autoregressive import Recurrent
     from physgen.spins import self_check
     from physgen.spins.symmetry import require_symmetries
+    from physgen.spins.vmc import require_reach
 
     for name in ("steps", "samples", "energy_samples"):
         if getattr(options, name) < 2:
@@ -120,6 +121,7 @@ def ground_state(options: argparse.Namespace) -> int:
     hamiltonian, ansatz, sizes = hamiltonian_of(options), ansatz_of(options), _sizes(options)
     built = nnx.eval_shape(lambda: ansatz.build(hamiltonian.geometry, rngs=nnx.Rngs(0)))
     require_symmetries(built, hamiltonian.operator)
+    require_reach(built, options.reach)
     reference = reference_of(options, hamiltonian)
     if options.out is not None:
         if options.out.exists() and not options.out.is_dir():

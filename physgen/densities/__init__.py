@@ -9,6 +9,7 @@ from physgen.densities.continuous import maximum_likelihood_loss
 from physgen.densities.coupling import Coupling, Independent, OptimalTransport
 from physgen.densities.elementwise import Affine, Spline
 from physgen.densities.embedded import Embedded
+from physgen.densities.fields import VelocityField
 from physgen.densities.flow import Flow
 from physgen.densities.flowmap import FlowMap
 from physgen.densities.guidance import Guided, drop_context
@@ -38,7 +39,7 @@ from physgen.densities.solvers import (
     StochasticSteps,
 )
 from physgen.densities.trace import Exact, Hutchinson, HutchPlusPlus, Trace
-from physgen.densities.transport import Transport, VelocityField
+from physgen.densities.transport import Transport
 
 __all__ = [
     "Adaptive",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from physgen.densities.transport import VelocityField
+from physgen.densities.fields import VelocityField
 from physgen.errors import InputError
 
 

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from physgen.densities.fields import VelocityField
 from physgen.densities.solvers import Clock, FixedSteps
-from physgen.densities.transport import Transport, VelocityField
+from physgen.densities.transport import Transport
 from physgen.density import Shape
 from physgen.errors import InputError
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from physgen.densities.base import Gaussian, Uniform, WrappedGaussian
 from physgen.densities.coupling import Coupling, Independent
+from physgen.densities.fields import VelocityField
 from physgen.densities.interpolants import Linear, VarianceExploding
 from physgen.densities.leaps import Leaps
 from physgen.densities.likelihood import LikelihoodEstimate
@@ -25,10 +26,11 @@ from physgen.densities.solvers import (
     require_solved,
 )
 from physgen.densities.trace import Exact, Hutchinson, Trace
-from physgen.densities.transport import Transport, VelocityField
+from physgen.densities.transport import Transport
 from physgen.density import Buffer, Density, map_leading
 from physgen.devices import map_over_devices
 from physgen.errors import InputError
+from physgen.galaxies.contributions import Contributions
 from physgen.galaxies.counts import Counts, CountSettings
 from physgen.galaxies.domain import Domain
 from physgen.geometry import Euclidean, Torus
@@ -42,27 +44,6 @@ NetworkSettings = PairSettings | P3MSettings
 
 
 Solvers = tuple[OrdinarySolver, OrdinarySolver]  # of positions, and of features
-
-
-class Contributions(NamedTuple):
-    """The parts of the log-density of a cloud of N galaxies, over the units of its entries.
-
-    positions: of the ordered positions; features: of what is carried there; counts: of N;
-    arrangements: log N!.
-    """
-
-    positions: Float[Array, "*lead k"]
-    features: Float[Array, "*lead k"]
-    counts: Float[Array, "*lead"]
-    arrangements: Float[Array, "*lead"]
-
-    def ordered(self) -> Float[Array, "*lead k"]:
-        """The log-density of the ordered array given N."""
-        return self.positions + self.features
-
-    def of_the_set(self) -> Float[Array, "*lead k"]:
-        """The log-density of the set and of N."""
-        return self.ordered() + (self.counts + self.arrangements)[..., None]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from physgen.density import Buffer
 from physgen.devices import map_over_devices
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
-from physgen.galaxies.emulator import Contributions, GalaxyEmulator
+from physgen.galaxies.contributions import Contributions
+from physgen.galaxies.emulator import GalaxyEmulator
 from physgen.galaxies.features import Features
 
 TRACE = Hutchinson(4)

@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from physgen.data import Standardisation, split
-from physgen.densities.transport import VelocityField
+from physgen.densities.fields import VelocityField
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
 from physgen.galaxies.counts import count_settings, fit_counts

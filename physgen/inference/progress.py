@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from physgen.train.progress import Stream
+from physgen.words import duration, rate
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,9 @@ class SimulationLine:
         first, started = self._start
         if status.done > first and now > started:
             speed = (status.done - first) / (now - started)
-            parts.append(f"{speed:.3g}/s")
+            parts.append(rate(speed))
             if status.done < status.total:
-                minutes, seconds = divmod(round((status.total - status.done) / speed), 60)
-                parts.append(f"{minutes // 60}:{minutes % 60:02}:{seconds:02} left")
+                parts.append(f"{duration((status.total - status.done) / speed)} left")
         if status.failed:
             parts.append(f"{status.failed} failed")
         return "  ".join(parts)

@@ -60,6 +60,15 @@ class VMCState(NamedTuple):
     total_steps: Int[Array, ""]
 
 
+def require_reach(wavefunction: Wavefunction, reach: int | None) -> None:
+    """InputError unless the local energies of this wavefunction can be of so many sites."""
+    if reach is not None and not (reach > 0 and isinstance(wavefunction.network, Recurrent)):
+        raise InputError(
+            f"expected a reach of at least 1 and a recurrent network, got {reach} and "
+            f"{type(wavefunction.network).__name__}; leave reach out"
+        )
+
+
 def ground_state(
     key: PRNGKeyArray,
     hamiltonian: Hamiltonian | PauliSum,
@@ -107,11 +116,7 @@ def ground_state(
         wavefunction = built(lambda rngs: ansatz.build(lattice, rngs=rngs), key_init)
     operator = hamiltonian.operator if isinstance(hamiltonian, Hamiltonian) else hamiltonian
     _require_fitting(wavefunction, operator)
-    if reach is not None and not (reach > 0 and isinstance(wavefunction.network, Recurrent)):
-        raise InputError(
-            f"expected a reach of at least 1 and a recurrent network, got {reach} and "
-            f"{type(wavefunction.network).__name__}; leave reach out"
-        )
+    require_reach(wavefunction, reach)
     wavefunction, run = minimise(
         key_fit,
         wavefunction,

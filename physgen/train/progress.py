@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from physgen.words import duration
+from physgen.words import duration, rate
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class ProgressLine:
         first_step, first_time = self._start
         if status.step > first_step and now > first_time:
             speed = (status.step - first_step) / (now - first_time)
-            parts.append(f"{speed:.3g} steps/s")
+            parts.append(rate(speed, "steps"))
             if status.total_steps is not None and not status.finished:
                 parts.append(f"{duration((status.total_steps - status.step) / speed)} left")
         return "  ".join(parts)
