@@ -41,8 +41,6 @@ from physgen.nets.pairs import PairSettings
 
 KIND = "galaxy_emulator"
 NetworkSettings = PairSettings | P3MSettings
-
-
 Solvers = tuple[OrdinarySolver, OrdinarySolver]  # of positions, and of features
 
 
