@@ -1,6 +1,6 @@
 """A real survey: load, count, plot; and the counts against scipy's tree.
 
-python benchmarks/sdss.py ../shared/data/galaxies/sdss_dr7_volume_limited.fits
+python benchmarks/sdss.py sdss_dr7_volume_limited.fits
 """
 
 import argparse

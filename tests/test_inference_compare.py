@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+import physgen
 from physgen.errors import InputError
-from physgen.inference.compare import Comparison, compare_models
+from physgen.inference.compare import compare_models
 from physgen.nets.residual import MLPEmbedding
 from physgen.train import Silent
 
@@ -79,7 +80,7 @@ def test_one_observation_and_many(comparison):
 
 def test_saved_and_loaded_it_says_the_same(comparison, tmp_path):
     comparison.save(tmp_path / "models.h5")
-    loaded = Comparison.load(tmp_path / "models.h5")
+    loaded = physgen.load(tmp_path / "models.h5")
     x = observations(10)
     np.testing.assert_array_equal(loaded.log_evidences(x), comparison.log_evidences(x))
     assert loaded.names == ("narrow", "shifted") and loaded.training == comparison.training

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import physgen
 from physgen.errors import InputError
 from physgen.inference.ratio import Ratio, contrastive_loss, fit_ratio
 from physgen.nets.residual import MLPEmbedding
@@ -69,7 +70,7 @@ def test_shapes_broadcast(ratio):
 
 def test_saved_and_loaded_it_is_the_same_to_the_bit(ratio, tmp_path):
     ratio.save(tmp_path / "ratio.h5")
-    loaded = Ratio.load(tmp_path / "ratio.h5")
+    loaded = physgen.load(tmp_path / "ratio.h5")
     theta, x = conjugate.simulations(20)
     np.testing.assert_array_equal(loaded.log_ratio(theta, x), ratio.log_ratio(theta, x))
     assert loaded.training == ratio.training
