@@ -4,11 +4,12 @@
 
 204 halos of DREAMS-TNG (dreams_tng_satellites.npz and dreams_tng_conditions.csv in FOLDER), with
 velocities and masses, in five parts: each part is held out once, and an emulator of the others
-generates its clouds from their conditions alone, their numbers of satellites too. Emulators and generated catalogues are kept in OUT_DIR and not made again. Prints,
-as JSON, z = (mean generated - mean held-out) / single-halo scatter of each statistic over all
-halos, and the accuracy of a random forest that is given conditions and statistics of each cloud,
-cross-validated over halos, mean over 8 clouds for each: of the emulator and, for scale, of a
-baseline whose satellites come from any halos of the training set, independently.
+generates its clouds from their conditions alone, their numbers of satellites too. Emulators and
+generated catalogues are kept in OUT_DIR and not made again. Prints, as JSON, z = (mean generated -
+mean held-out) / single-halo scatter of each statistic over all halos, and the accuracy of a random
+forest that is given conditions and statistics of each cloud, cross-validated over halos, mean over
+8 clouds for each: of the emulator and, for scale, of a baseline whose satellites come from any
+halos of the training set, independently.
 """
 
 import argparse

@@ -611,7 +611,7 @@ def test_the_progress_line_on_a_terminal_is_one_line():
     line(SimulationStatus(10_000, 10_000, 0))
     text = stream.getvalue()
     assert text.count("\n") == 1 and text.endswith("\n") and text.startswith("\r")
-    assert re.search(r"simulation 10/10000  \S+/s  \d+:\d\d:\d\d left", text)
+    assert re.search(r"simulation 10/10000  \S+/s  \d+:\d\d left", text)
 
 
 def test_progress_goes_to_stderr(capsys):
