@@ -30,7 +30,8 @@ from physgen.cli.maps import clouds_of
 from physgen.densities import Hutchinson
 from physgen.galaxies import Catalogue, GalaxyEmulator, read_catalogue
 from physgen.galaxies.anomaly import AnomalyDetector, score_maps
-from physgen.galaxies.likelihood import SOLVER, TRACE, clouds, log_likelihoods
+from physgen.galaxies.emulator import LIKELIHOOD_SOLVER
+from physgen.galaxies.likelihood import TRACE, clouds, log_likelihoods
 from physgen.inference import Posterior
 from physgen.inference.priors import uniform_prior
 from physgen.inference.surface import GridPosterior
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--powers", default="0.4,0.6,0.8,1", help="of the likelihood")
     parser.add_argument("--probes", type=int, default=TRACE.number)
-    parser.add_argument("--evaluations", type=int, default=SOLVER.evaluations)
+    parser.add_argument("--evaluations", type=int, default=LIKELIHOOD_SOLVER.evaluations)
     options = parser.parse_args()
     emulator = GalaxyEmulator.load(options.emulator)
     wanted = slice(options.first, options.first + options.n)
@@ -63,7 +64,7 @@ def main() -> None:
 
 def settings_of(options) -> dict[str, Any]:
     """How each likelihood is estimated."""
-    solver = replace(SOLVER, evaluations=options.evaluations)
+    solver = replace(LIKELIHOOD_SOLVER, evaluations=options.evaluations)
     return {"trace": Hutchinson(options.probes), "solver": solver}
 
 

@@ -8,6 +8,7 @@ On x = sigma e + b x_1 with x_1 ~ N(m, s^2), x is N(b m, V) with V = sigma^2 + b
 whose flow keeps (x - b m) / sqrt(V).
 """
 
+import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +19,7 @@ from physgen import InputError
 from physgen.densities import (
     Adaptive,
     AncestralSteps,
+    ChurnedSteps,
     Clock,
     FixedSteps,
     Gaussian,
@@ -202,6 +204,47 @@ def test_ancestral_steps_end_in_the_data(interpolant, churn):
     check_moments(x, 4000)
 
 
+@pytest.mark.parametrize(
+    ("interpolant", "latent", "churn"),
+    [
+        (Linear(), None, 1.0),
+        (Trigonometric(), LatentNoise(0.5), 2.5),
+        (VariancePreserving(), None, 1.0),
+    ],
+)
+def test_churned_steps_end_in_the_data(interpolant, latent, churn):
+    density = exact(interpolant, latent=latent, clock=Clock(2.0))
+    solver = ChurnedSteps(64, churn)
+    keys = jax.random.split(jax.random.key(3), 4000)
+    x = jax.jit(jax.vmap(lambda key: density.draw(key, (2,), solver=solver)))(keys)
+    check_moments(x, 4000)
+
+
+def test_churned_paths_forget_where_they_started():
+    """With the same noise of the base, the flow ends in the same place and churned paths do not."""
+    density = exact(Linear(), clock=Clock(2.0))
+    x0 = jnp.array([[-1.5, 0.0], [1.5, 0.0]])
+
+    def ends(solver):
+        def one(key):
+            return jax.vmap(lambda start: density._churn(key, start, None, None, solver))(x0)
+
+        return jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(4), 2000))
+
+    apart = jnp.abs(jnp.diff(ends(ChurnedSteps(32, churn=0.0)).mean(0)[:, 0]))
+    assert apart == pytest.approx(3.0 * SPREAD, rel=0.02)
+    assert jnp.abs(jnp.diff(ends(ChurnedSteps(64)).mean(0)[:, 0])) < apart / 2
+
+
+@pytest.mark.parametrize("method", [diffrax.Euler(), diffrax.Bosh3()], ids=str)
+def test_churned_steps_without_churn_are_the_flow(method):
+    density = exact(Trigonometric(), clock=Clock(2.0))
+    key = jax.random.key(2)
+    still = density.draw(key, (2,), solver=ChurnedSteps(12, 0.0, method))
+    flow = density.draw(key, (2,), solver=FixedSteps(12, method))
+    np.testing.assert_allclose(still, flow, rtol=1e-5)
+
+
 def test_ancestral_steps_are_ddpm_s():
     """One step of Ho et al. 2020, eq. 11 and 7: variance (1 - a') / (1 - a) (1 - a / a')."""
     density = exact(VariancePreserving(), Prediction.NOISE)
@@ -249,7 +292,9 @@ class Spot(nnx.Module):
 
 
 @pytest.mark.parametrize(
-    "solver", [FixedSteps(128), StochasticSteps(400), AncestralSteps(200)], ids=str
+    "solver",
+    [FixedSteps(128), StochasticSteps(400), AncestralSteps(200), ChurnedSteps(64)],
+    ids=str,
 )
 def test_a_diffusion_on_the_torus(solver):
     density = Transport(
@@ -332,10 +377,12 @@ def test_a_uniform_base_alone_has_no_random_paths():
     with pytest.raises(InputError, match="Gaussian"):
         density.draw(jax.random.key(0), (3,), solver=AncestralSteps())
     with pytest.raises(InputError, match="Gaussian"):
+        density.draw(jax.random.key(0), (3,), solver=ChurnedSteps())
+    with pytest.raises(InputError, match="Gaussian"):
         density.score(jnp.array(0.5), jnp.zeros(3))
 
 
-@pytest.mark.parametrize("make", [StochasticSteps, AncestralSteps])
+@pytest.mark.parametrize("make", [StochasticSteps, AncestralSteps, ChurnedSteps])
 def test_random_steps_need_sense(make):
     with pytest.raises(InputError, match="evaluation"):
         make(0)

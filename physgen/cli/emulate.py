@@ -104,7 +104,7 @@ def add_commands(galaxies) -> None:
     parser.add_argument(
         "--random-paths",
         action="store_true",
-        help="draw by the stochastic equation (default 64 evaluations), of a diffusion",
+        help="draw by noise and flow in turn (default 32 evaluations), of a diffusion",
     )
     add_seed(parser)
     add_output(parser, "the catalogue, HDF5")
@@ -235,7 +235,7 @@ def sample(options: argparse.Namespace) -> None:
 
     import jax
 
-    from physgen.densities.solvers import FixedSteps, StochasticSteps
+    from physgen.densities.solvers import ChurnedSteps, FixedSteps
     from physgen.galaxies.catalogue import read_catalogue, write_catalogue
     from physgen.galaxies.emulator import GalaxyEmulator
     from physgen.galaxies.generate import generate
@@ -253,7 +253,7 @@ def sample(options: argparse.Namespace) -> None:
                 f"expected a diffusion for --random-paths, got {options.emulator}, whose paths "
                 "have no score; train one with --diffusion, or leave the option out"
             )
-        solver = StochasticSteps(options.evaluations or StochasticSteps().evaluations)
+        solver = ChurnedSteps(options.evaluations or ChurnedSteps.evaluations)
     counts = None
     if options.like is not None:
         if options.parameter or options.omega_m is not None or options.sigma_8 is not None:

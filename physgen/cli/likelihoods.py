@@ -120,10 +120,12 @@ def grid_of(
     import numpy as np
 
     from physgen.densities import Hutchinson
-    from physgen.galaxies.likelihood import SOLVER, log_likelihoods
+    from physgen.galaxies.emulator import LIKELIHOOD_SOLVER
+    from physgen.galaxies.likelihood import log_likelihoods
     from physgen.inference.surface import GridPosterior
 
-    trace, solver = Hutchinson(options.probes), replace(SOLVER, evaluations=options.evaluations)
+    trace = Hutchinson(options.probes)
+    solver = replace(LIKELIHOOD_SOLVER, evaluations=options.evaluations)
 
     def estimates(theta):
         parts = log_likelihoods(key, emulator, *galaxies, theta, trace=trace, solver=solver)

@@ -32,6 +32,7 @@ from physgen.densities.sequences import SequenceDensity
 from physgen.densities.solvers import (
     Adaptive,
     AncestralSteps,
+    ChurnedSteps,
     Clock,
     FixedSteps,
     OrdinarySolver,
@@ -45,6 +46,7 @@ __all__ = [
     "Adaptive",
     "Affine",
     "AncestralSteps",
+    "ChurnedSteps",
     "Autoregressive",
     "AutoregressiveLayer",
     "Base",

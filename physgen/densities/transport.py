@@ -33,11 +33,13 @@ from physgen.densities.likelihood import LikelihoodEstimate
 from physgen.densities.prediction import Means, Prediction
 from physgen.densities.solvers import (
     AncestralSteps,
+    ChurnedSteps,
     Clock,
     FixedSteps,
     OrdinarySolver,
     Solver,
     StochasticSteps,
+    VectorField,
     require_solved,
 )
 from physgen.densities.trace import Exact, Hutchinson, Trace
@@ -175,11 +177,7 @@ class Transport(Density):
         reverse: bool = False,
     ) -> Array:
         """The event at the end of the path that starts at x0 (at its start, if reverse)."""
-        model = self
-
-        def field(u, x, network):
-            return model.clock.rate(u) * model.velocity(model.clock.time(u), x, context, mask)
-
+        field = self._by_clock(context, mask)
         end = (solver or self.solver).solve(field, x0, self.network, reverse=reverse)
         return self.geometry.wrap(end)
 
@@ -203,6 +201,8 @@ class Transport(Density):
             return self._wander(jax.random.fold_in(key, 2), x0, context, mask, solver)
         if isinstance(solver, AncestralSteps):
             return self._descend(jax.random.fold_in(key, 2), x0, context, mask, solver)
+        if isinstance(solver, ChurnedSteps):
+            return self._churn(jax.random.fold_in(key, 2), x0, context, mask, solver)
         return self.transport(x0, context, mask, solver=solver)
 
     def sample(self, key: PRNGKeyArray, n: int, context: ArrayLike | None = None) -> Array:
@@ -332,6 +332,24 @@ class Transport(Density):
             return self.geometry.wrap(there.data * data + kept * noise + fresh * z)
 
         return solver.solve(key, step, x0, self.network)
+
+    def _churn(self, key, x0, context, mask, solver: ChurnedSteps):
+        def noisier(key, u, earlier, x):
+            here, there = (self.bridges.at(self._time(u)) for u in (u, earlier))
+            kept = jnp.where(u > 0, there.data / jnp.where(u > 0, here.data, 1.0), 1.0)
+            spread = jnp.sqrt(jnp.maximum(there.noise**2 - (kept * here.noise) ** 2, 0.0))
+            return kept * x + spread * jax.random.normal(key, x.shape, x.dtype)
+
+        field = self._by_clock(context, mask)
+        return self.geometry.wrap(solver.solve(key, noisier, field, x0, self.network))
+
+    def _by_clock(self, context, mask) -> VectorField:
+        """The velocity in u."""
+
+        def field(u, x, network):
+            return self.clock.rate(u) * self.velocity(self.clock.time(u), x, context, mask)
+
+        return field
 
     def _time(self, u):
         return self._clipped(self.clock.time(u))

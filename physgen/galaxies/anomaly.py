@@ -17,8 +17,8 @@ from physgen.densities.solvers import OrdinarySolver
 from physgen.densities.trace import Trace
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
-from physgen.galaxies.emulator import GalaxyEmulator
-from physgen.galaxies.likelihood import SOLVER, TRACE, clouds, log_likelihoods
+from physgen.galaxies.emulator import LIKELIHOOD_SOLVER, GalaxyEmulator
+from physgen.galaxies.likelihood import TRACE, clouds, log_likelihoods
 
 PARTS = ("positions", "features", "counts")
 _FEWEST = 20
@@ -39,7 +39,7 @@ def score_maps(
     parameters: Float[np.ndarray, "n p"] | None = None,
     *,
     trace: Trace = TRACE,
-    solver: OrdinarySolver = SOLVER,
+    solver: OrdinarySolver = LIKELIHOOD_SOLVER,
     progress: Callable[[int, int], None] | None = None,
 ) -> MapScores:
     """The log-density of each map of a catalogue.

@@ -3,26 +3,23 @@
 import warnings
 from functools import partial
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from physgen.densities.solvers import FixedSteps, OrdinarySolver, require_solved
+from physgen.densities.solvers import OrdinarySolver, require_solved
 from physgen.densities.trace import Hutchinson, Trace
 from physgen.density import Buffer
 from physgen.devices import map_over_devices
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
 from physgen.galaxies.contributions import Contributions
-from physgen.galaxies.emulator import GalaxyEmulator
+from physgen.galaxies.emulator import LIKELIHOOD_SOLVER, GalaxyEmulator
 from physgen.galaxies.features import Features
 
 TRACE = Hutchinson(4)
-SOLVER = FixedSteps(18, diffrax.Bosh3())
-"""Densities need finer steps than samples: as far as 32 by midpoints, in half of their time."""
 _OUTSIDE = 0.01
 _STEP = 32  # galaxies: maps are cut to a multiple, so that few shapes are compiled
 
@@ -35,7 +32,7 @@ def log_likelihoods(
     parameters: Float[np.ndarray, "m p"],
     *,
     trace: Trace = TRACE,
-    solver: OrdinarySolver = SOLVER,
+    solver: OrdinarySolver = LIKELIHOOD_SOLVER,
 ) -> Contributions:
     """The log-density of one map at m parameters, in its parts, with one estimate for each probe.
 
@@ -70,7 +67,7 @@ class MapLikelihood(nnx.Module):
         key: PRNGKeyArray,
         *,
         trace: Trace = TRACE,
-        solver: OrdinarySolver = SOLVER,
+        solver: OrdinarySolver = LIKELIHOOD_SOLVER,
     ):
         self.emulator = emulator
         self.x_shape = (rows, emulator.domain.features.width)
