@@ -199,6 +199,8 @@ def test_large_periodic_boxes_are_given_a_mesh():
     assert isinstance(emulator_settings(few).network, PairSettings)
     assert isinstance(emulator_settings(many).network, P3MSettings)
     assert isinstance(emulator_settings(open_space).network, PairSettings)
+    assert [emulator_settings(each).evaluations for each in (few, many, open_space)] == [16, 32, 32]
+    assert emulator_settings(few, diffusion=True).evaluations == 32
     with pytest.raises(InputError, match="open space"):
         GalaxyEmulator(emulator_settings(open_space, network=MESHED), rngs=nnx.Rngs(0))
 

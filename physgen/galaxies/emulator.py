@@ -63,7 +63,7 @@ class EmulatorSettings:
     domain: Domain
     network: NetworkSettings | None
     warp: float = 3.0
-    evaluations: int = 16
+    evaluations: int = 32
     coupling: Coupling = Independent()
     diffusion: bool = False
     carried: NetworkSettings | None = None
