@@ -2,6 +2,7 @@
 
     python benchmarks/likelihood.py maps EMULATOR HELD_OUT OUT.csv [--posterior POSTERIOR]
     python benchmarks/likelihood.py odd EMULATOR HELD_OUT OUT.png
+    python benchmarks/likelihood.py nuts EMULATOR HELD_OUT OUT.json --first MAP
 
 maps: the posterior of each held-out map on a grid, a row for each in OUT.csv (which grows, and is
 gone on with), beside the mean of a posterior that was learned from the maps of the emulator's
@@ -11,10 +12,14 @@ time, over all rows.
 odd: a detector calibrated on one half of the held-out maps at their own parameters, asked about the
 other half as they are, with velocities exchanged among galaxies, with a wrong sigma_8 claimed, and
 with a stripe left out.
+
+nuts: the posterior of one map on the grid, and by NUTS from the same likelihood, its probes
+included: they differ by what the grid interpolates and by the Monte Carlo error of the draws.
 """
 
 import argparse
 import csv
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -31,16 +36,18 @@ from physgen.densities import Hutchinson
 from physgen.galaxies import Catalogue, GalaxyEmulator, read_catalogue
 from physgen.galaxies.anomaly import AnomalyDetector, score_maps
 from physgen.galaxies.emulator import LIKELIHOOD_SOLVER
-from physgen.galaxies.likelihood import TRACE, clouds, log_likelihoods
+from physgen.galaxies.likelihood import TRACE, MapLikelihood, clouds, log_likelihoods, padded
 from physgen.inference import Posterior
+from physgen.inference.mcmc import LikelihoodPosterior, Sampler
 from physgen.inference.priors import uniform_prior
 from physgen.inference.surface import GridPosterior
+from physgen.inference.tempering import Tempering
 
 
 def main() -> None:
-    """One of the two."""
+    """One of the three."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("maps", "odd"))
+    parser.add_argument("what", choices=("maps", "odd", "nuts"))
     parser.add_argument("emulator", type=Path)
     parser.add_argument("held_out", type=Path)
     parser.add_argument("out", type=Path)
@@ -58,6 +65,8 @@ def main() -> None:
     if options.what == "maps":
         ask_maps(options, emulator, held_out)
         tell(options.out, emulator)
+    elif options.what == "nuts":
+        compare_samplers(options, emulator, held_out.select(slice(0, 1)))
     else:
         find_odd(options, emulator, held_out)
 
@@ -162,6 +171,42 @@ def _tell(rows: list[dict[str, str]], emulator: GalaxyEmulator) -> None:
     print(f"the power that fits them best: {fitting / np.median(column('distance')):.2f}")
     seconds = column("seconds")
     print(f"seconds a map: {np.median(seconds):.1f}, {seconds.min():.1f} to {seconds.max():.1f}")
+
+
+def compare_samplers(options, emulator: GalaxyEmulator, one: Catalogue) -> None:
+    """Means and deviations of both, seconds, and how well the chains agree, as JSON."""
+    domain, settings, key = emulator.domain, settings_of(options), jax.random.key(0)
+    ends = np.array(domain.parameter_low), np.array(domain.parameter_high)
+    prior = uniform_prior(*ends, domain.parameter_names)
+    (cloud,), (mask,) = clouds(emulator, one)
+
+    def estimates(theta):
+        parts = log_likelihoods(key, emulator, cloud, mask, theta, **settings)
+        return np.asarray(parts.of_the_set())
+
+    started = time.perf_counter()
+    grid = GridPosterior.of(estimates, prior)
+    found: dict[str, Any] = {"map": options.first, "galaxies": int(mask.sum())}
+    found["grid"] = described(grid.mean(), np.sqrt(np.diag(grid.covariance())), started)
+    found["grid"]["evaluations"] = grid.evaluations
+
+    started = time.perf_counter()
+    likelihood = MapLikelihood(emulator, len(cloud), key, **settings)
+    few = Sampler(Tempering(particles=32, most=10), chains=4, warmup=50, steps=50, doublings=3)
+    posterior = LikelihoodPosterior(likelihood, prior, few)
+    draws = posterior.draw(jax.random.key(1), 200, padded(cloud, mask))
+    samples = np.asarray(draws.samples)
+    found["nuts"] = described(samples.mean(0), samples.std(0), started)
+    found["nuts"]["r_hat"] = draws.r_hat.tolist()
+    found["nuts"]["effective_sample_size"] = draws.effective_sample_size.tolist()
+    options.out.write_text(json.dumps(found, indent=1))
+    print(options.out.read_text())
+
+
+def described(mean: np.ndarray, deviation: np.ndarray, started: float) -> dict[str, Any]:
+    """As JSON values."""
+    seconds = time.perf_counter() - started
+    return {"mean": mean.tolist(), "deviation": deviation.tolist(), "seconds": seconds}
 
 
 def find_odd(options, emulator: GalaxyEmulator, held_out: Catalogue) -> None:
