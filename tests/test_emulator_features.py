@@ -21,7 +21,7 @@ from physgen.galaxies import (
     train_emulator,
     write_catalogue,
 )
-from physgen.galaxies.counts import Counts, count_settings, fit_counts
+from physgen.galaxies.counts import Counts, CountSettings, count_settings, fit_counts
 from physgen.galaxies.features import Features
 from physgen.nets import PairSettings
 from physgen.train import FitSettings, OptimizerSettings, Silent
@@ -133,6 +133,13 @@ def test_a_constant_column_is_refused(catalogue):
     constant = Column("one", np.ones(catalogue.mask.shape))
     with pytest.raises(InputError, match="one: .*not all equal"):
         Features.fit(Catalogue(catalogue.position, columns=(constant,), box_size=BOX))
+
+
+def test_boxes_that_are_all_drawn_empty_are_refused(emulator):
+    sparse = nnx.clone(emulator)
+    sparse.counts = Counts(CountSettings(-20.0, 1.0, most=60), 1, rngs=nnx.Rngs(0))
+    with pytest.raises(InputError, match="drew none for 3"):
+        generate(jax.random.key(0), sparse, np.full((3, 1), 0.3))
 
 
 def counts_density(most=60):

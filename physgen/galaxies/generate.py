@@ -37,7 +37,7 @@ def generate(
     """One box of galaxies for each row of `parameters` (n, p), columns as in the emulator's domain.
 
     Box i depends on `key`, i and row i alone. Warns (`OutsideTrainingRange`) where parameters lie
-    outside the range of the training set, or a box holds more galaxies than any there.
+    outside the range of the training set, or `counts` asks for more galaxies than a box there has.
 
     Args:
         counts: galaxies in each box, shape (n,); drawn from the emulator's density of them if not
@@ -47,8 +47,8 @@ def generate(
 
     Raises:
         InputError: for parameters or counts of another shape, not finite or negative; an Omega_m
-            or sigma_8, a density or an amplitude, of zero or less; for boxes so unlike the training
-            that galaxies are not finite.
+            or sigma_8, a density or an amplitude, of zero or less; where all counts are zero, given
+            or drawn; for boxes so unlike the training that galaxies are not finite.
     """
     domain = emulator.domain
     parameters = checked_parameters(emulator, parameters)
@@ -106,7 +106,13 @@ def checked_counts(
 ) -> Int[np.ndarray, " n"]:
     """The counts as an array, drawn where there are none; raises InputError as `generate` does."""
     if counts is None:
-        return np.asarray(emulator.sample_counts(key, jnp.asarray(parameters)))
+        drawn = np.asarray(emulator.sample_counts(key, jnp.asarray(parameters)))
+        if not drawn.any():
+            raise InputError(
+                f"expected a galaxy in some box, the emulator drew none for {len(drawn)}; ask for "
+                "more boxes, or give the counts"
+            )
+        return drawn
     counts, n, known = np.asarray(counts), len(parameters), emulator.domain.points
     whole = np.issubdtype(counts.dtype, np.integer)
     if counts.shape != (n,) or not whole or (counts < 0).any() or not counts.any():
