@@ -172,6 +172,24 @@ def test_usual_maps_are_called_odd_as_often_as_said():
     np.testing.assert_allclose(excess.std(axis=0), [2.0, 0.5, 0.0], rtol=0.06)
 
 
+def test_residuals_are_those_from_the_other_maps():
+    held_out = scores(24, 4)
+    detector = AnomalyDetector.fit(held_out)
+    for i in range(24):
+        others = np.delete(held_out.parameters, i, 0), np.delete(held_out.values, i, 0)
+        one = MapScores(held_out.parameters[i : i + 1], held_out.values[i : i + 1])
+        expected = AnomalyDetector.fit(MapScores(*others)).excess(one)[0]
+        np.testing.assert_allclose(detector.residuals[i], expected, rtol=1e-6, atol=1e-9)
+
+
+def test_few_held_out_maps_raise_no_more_false_alarms():
+    found = [
+        np.mean(AnomalyDetector.fit(scores(20, seed)).p_values(scores(50, 1000 + seed)) <= 0.05)
+        for seed in range(200)
+    ]
+    assert np.mean(found) == pytest.approx(0.05, abs=4 * np.std(found) / np.sqrt(200) + 0.01)
+
+
 def test_odd_maps_are_found_on_both_sides():
     detector = AnomalyDetector.fit(scores(500, 0))
     for shift in (-3.0, 3.0):  # six deviations

@@ -80,8 +80,9 @@ def score_maps(
 class AnomalyDetector:
     """What is usual: the scores of held-out maps around a quadratic in their parameters.
 
-    coefficients: of the quadratic, (terms, 3). residuals: of the held-out maps, (n, 3). centre and
-    scale: of the parameters.
+    coefficients: of the quadratic, (terms, 3). residuals: of each held-out map from the quadratic
+    of the others, (n, 3): a map that comes later is as far from it. centre and scale: of the
+    parameters.
     """
 
     centre: Float[np.ndarray, " p"]
@@ -102,8 +103,11 @@ class AnomalyDetector:
         least = max(_FEWEST, 2 * terms.shape[1])
         if len(theta) < least:
             raise InputError(f"expected at least {least} held-out maps, got {len(theta)}")
-        coefficients = np.linalg.lstsq(terms, held_out.values, rcond=None)[0]
-        return cls(centre, scale, coefficients, held_out.values - terms @ coefficients)
+        solve = np.linalg.pinv(terms)
+        coefficients = solve @ held_out.values
+        leverage = np.sum(terms * solve.T, axis=1)
+        residuals = (held_out.values - terms @ coefficients) / (1 - leverage)[:, None]
+        return cls(centre, scale, coefficients, residuals)
 
     def excess(self, scores: MapScores) -> Float[np.ndarray, "n 3"]:
         """By how much each part of a score exceeds what is usual, in nats."""
