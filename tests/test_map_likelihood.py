@@ -4,6 +4,7 @@ Untrained networks move nothing: positions are uniform, features normal, whateve
 """
 
 import json
+import signal
 from dataclasses import replace
 
 import jax
@@ -21,6 +22,7 @@ from physgen.galaxies import (
     Catalogue,
     GalaxyEmulator,
     emulator_settings,
+    likelihood,
     write_catalogue,
 )
 from physgen.galaxies.anomaly import AnomalyDetector, MapScores, score_maps
@@ -247,10 +249,53 @@ def test_the_command_compares_both_posteriors(tmp_path, capsys):
         assert (tmp_path / name).exists()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("trained", [False, True])
+def test_it_goes_on_from_where_it_was_interrupted(tmp_path, capsys, monkeypatch, trained):
+    monkeypatch.chdir(tmp_path)
+    mocks = maps(60, seed=1).positions_only()
+    untrained(mocks).save(tmp_path / "emulator.h5")
+    write_catalogue(tmp_path / "maps.h5", maps(3))
+    write_catalogue(tmp_path / "mocks.h5", mocks)
+    learned = ["--simulations", "mocks.h5", "--steps", 2, "--density", "maf"] if trained else []
+    command = [
+        "galaxies", "infer", "maps.h5", "--emulator", "emulator.h5", *learned, "--probes", 2,
+        "--evaluations", 3, "--samples", 200, "--out",
+    ]  # fmt: skip
+    assert run(capsys, *command, "whole.h5")[0] == 0
+    asked, log_likelihoods = [], likelihood.log_likelihoods
+
+    def interrupting(*arguments, **settings):
+        asked.append(arguments)
+        if len(asked) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return log_likelihoods(*arguments, **settings)
+
+    monkeypatch.setattr(likelihood, "log_likelihoods", interrupting)
+    status, text, _ = run(capsys, *command, "p.h5")
+    kept = "p_likelihood.h5.checkpoint" if trained else "p.h5.checkpoint"
+    assert status == 130 and text.endswith(f"--resume goes on from {kept}\n")
+    assert {path.name for path in tmp_path.glob("p*")} == {kept}
+    status, _, error = run(capsys, *command, "p.h5", "--resume", "--power", 0.5)
+    assert status == 2 and f"{kept} was made with" in error
+    once = len(asked)
+    assert run(capsys, *command, "p.h5", "--resume")[0] == 0
+    assert not (tmp_path / kept).exists()
+    stem = "_likelihood" if trained else ""
+    for box in (1, 2, 3):
+        whole, parts = (PosteriorSamples.load(f"{n}{stem}_{box}.h5") for n in ("whole", "p"))
+        np.testing.assert_array_equal(parts.samples, whole.samples)
+    again = len(asked) - once
+    assert run(capsys, *command, "p.h5", "--force")[0] == 0
+    assert len(asked) - once - again > again  # boxes that were kept were not asked about again
+    assert run(capsys, *command, "p.h5", "--resume")[0] == 2
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ([], "expected --simulations, --emulator or both"),
+        (["--emulator", "emulator.h5", "--resume"], "to resume from, found none"),
         (["--emulator", "maps.h5"], "maps.h5 holds a catalogue"),
         (["--emulator", "emulator.h5", "--probes", "1"], "--probes of at least 2"),
         (["--emulator", "emulator.h5", "--prior-low", "0.1"], "--prior-high together"),

@@ -6,12 +6,11 @@ on. Each evidence takes dozens of likelihoods, so rows are kept in PATH.checkpoi
 
 import argparse
 import csv
-import hashlib
-import json
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from physgen.cli.kept import KeptRows, made_of
 from physgen.cli.likelihoods import add_estimates, grid_of
 from physgen.cli.options import (
     INTERRUPTED,
@@ -19,7 +18,6 @@ from physgen.cli.options import (
     add_output,
     add_resume,
     add_seed,
-    as_json,
     checkpoint_of,
     free_checkpoint,
     goes_on,
@@ -157,9 +155,10 @@ def _asked(
     from physgen.galaxies.likelihood import clouds
     from physgen.inference.priors import uniform_prior
 
-    checkpoint = free_checkpoint(options)
-    asked = _fingerprint(options)
-    rows = _read(checkpoint, asked) if checkpoint.exists() else []
+    files = [*options.emulators, options.observed, *(options.held_out or [])]
+    asked = [options.seed, options.probes, options.evaluations, options.box]
+    kept = KeptRows(free_checkpoint(options), made_of(files, asked))
+    rows = [Evidences(path, box, tuple(v), tuple(e)) for path, box, v, e in kept.rows]
     domains = [emulator.domain for emulator in emulators]
     priors = [
         uniform_prior(np.array(d.parameter_low), np.array(d.parameter_high), d.parameter_names)
@@ -181,43 +180,10 @@ def _asked(
             values = tuple(grid.log_evidence for grid in grids)
             errors = tuple(grid.log_evidence_error for grid in grids)
             rows.append(Evidences(path, box, values, errors))
-            _write(checkpoint, asked, rows)
+            kept.append(astuple(rows[-1]))
             show(len(rows), len(boxes))
             if interrupt.is_set():
                 break
-    return rows
-
-
-def _fingerprint(options: argparse.Namespace) -> str:
-    """Of all that the evidences depend on."""
-    paths = [*options.emulators, options.observed, *(options.held_out or [])]
-    files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
-    asked = [options.seed, options.probes, options.evaluations, options.box]
-    return hashlib.sha256(as_json({"files": files, "asked": asked}).encode()).hexdigest()
-
-
-def _write(checkpoint: Path, asked: str, rows: list[Evidences]) -> None:
-    from physgen.io import atomic_path
-
-    with atomic_path(checkpoint, overwrite=True) as temporary:
-        temporary.write_text(as_json({"asked": asked, "rows": [astuple(row) for row in rows]}))
-
-
-def _read(checkpoint: Path, asked: str) -> list[Evidences]:
-    try:
-        kept = json.loads(checkpoint.read_text())
-        rows = [Evidences(path, box, tuple(v), tuple(e)) for path, box, v, e in kept["rows"]]
-        same = kept["asked"] == asked
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"expected a checkpoint of this command in {checkpoint}, found something else; "
-            "delete it"
-        ) from error
-    if not same:
-        raise InputError(
-            f"expected the emulators, catalogues and options that {checkpoint} was made with, got "
-            "others; give them, or --force without --resume to start anew"
-        )
     return rows
 
 

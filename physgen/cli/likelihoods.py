@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from physgen.cli.kept import KeptRows, made_of
 from physgen.cli.options import progress
 from physgen.cli.posteriors import require_at_least
+from physgen.interrupts import interrupt_flag
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +69,12 @@ def likelihood_path(options: argparse.Namespace, box: int | None) -> Path:
     return out.with_name(f"{stem}{'' if box is None else f'_{box}'}.h5")
 
 
+def likelihood_checkpoint(options: argparse.Namespace) -> Path:
+    """Where likelihoods are kept until all are done; PATH.checkpoint where nothing is trained."""
+    path = likelihood_path(options, None)
+    return path.with_name(path.name + ".checkpoint")
+
+
 def from_likelihood(
     options: argparse.Namespace,
     key: "PRNGKeyArray",
@@ -74,8 +82,12 @@ def from_likelihood(
     observed: "Catalogue",
     prior: "Prior",
 ) -> list[FromLikelihood]:
-    """The posterior of each box of a catalogue, on a grid, and draws of it."""
+    """The posterior of each box of a catalogue, on a grid, and draws of it.
+
+    All likelihoods are kept in `likelihood_checkpoint`; Ctrl-C leaves out the boxes that follow.
+    """
     import jax
+    import numpy as np
 
     from physgen.galaxies.likelihood import clouds
     from physgen.inference.results import PosteriorSamples
@@ -83,28 +95,38 @@ def from_likelihood(
     require_at_least(2, probes=options.probes)
     show, found = progress("likelihoods"), []
     galaxies, masks = clouds(emulator, observed)
-    for i, (cloud, mask) in enumerate(zip(galaxies, masks, strict=True)):
-        box_key, sample_key = jax.random.split(jax.random.fold_in(key, i))
-        started = time.monotonic()
-        grid = grid_of(options, box_key, emulator, (cloud, mask), prior, options.power)
-        rows = grid.sample(sample_key, options.samples)
-        drawn = PosteriorSamples.from_arrays(
-            rows,
-            names=prior.names,
-            units=prior.units,
-            log_prob=grid.log_prob(rows),
-            low=prior.low,
-            high=prior.high,
-            metadata={
-                "observed": str(options.observed),
-                "box": i + 1,
-                "emulator": str(options.emulator),
-                "power": grid.power,
-                **_evidence(grid),
-            },
-        )
-        found.append(FromLikelihood(grid, drawn, time.monotonic() - started))
-        show(i + 1, len(galaxies))
+    files = [options.emulator, options.observed]
+    asked = [options.seed, options.probes, options.evaluations, options.power, options.box]
+    kept = KeptRows(likelihood_checkpoint(options), made_of(files, [*asked, prior.low, prior.high]))
+    with interrupt_flag() as interrupt:
+        for i, cloud in enumerate(zip(galaxies, masks, strict=True)):
+            box_key, sample_key = jax.random.split(jax.random.fold_in(key, i))
+            known, seconds = kept.rows[i] if i < len(kept.rows) else ([], 0.0)
+            answers, started = [np.array(answer) for answer in known], time.monotonic()
+            grid = grid_of(options, box_key, emulator, cloud, prior, options.power, answers)
+            if i == len(kept.rows):
+                seconds = time.monotonic() - started
+                kept.append((answers, seconds))
+            rows = grid.sample(sample_key, options.samples)
+            drawn = PosteriorSamples.from_arrays(
+                rows,
+                names=prior.names,
+                units=prior.units,
+                log_prob=grid.log_prob(rows),
+                low=prior.low,
+                high=prior.high,
+                metadata={
+                    "observed": str(options.observed),
+                    "box": i + 1,
+                    "emulator": str(options.emulator),
+                    "power": grid.power,
+                    **_evidence(grid),
+                },
+            )
+            found.append(FromLikelihood(grid, drawn, seconds))
+            show(i + 1, len(galaxies))
+            if interrupt.is_set():
+                break
     return found
 
 
@@ -115,8 +137,14 @@ def grid_of(
     galaxies: "tuple[np.ndarray, np.ndarray]",
     prior: "Prior",
     power: float = 1.0,
+    answers: "list[np.ndarray] | None" = None,
 ) -> "GridPosterior":
-    """The posterior of one box, its cloud and mask, from likelihoods as `add_estimates` says."""
+    """The posterior of one box, its cloud and mask, from likelihoods as `add_estimates` says.
+
+    Args:
+        answers: likelihoods that are known, in the order in which they are asked for; those that
+            are not known are added.
+    """
     import numpy as np
 
     from physgen.densities import Hutchinson
@@ -127,9 +155,16 @@ def grid_of(
     trace = Hutchinson(options.probes)
     solver = replace(LIKELIHOOD_SOLVER, evaluations=options.evaluations)
 
+    answers = [] if answers is None else answers
+    known = iter(list(answers))
+
     def estimates(theta):
-        parts = log_likelihoods(key, emulator, *galaxies, theta, trace=trace, solver=solver)
-        return np.asarray(parts.of_the_set())
+        answer = next(known, None)
+        if answer is None:
+            parts = log_likelihoods(key, emulator, *galaxies, theta, trace=trace, solver=solver)
+            answer = np.asarray(parts.of_the_set())
+            answers.append(answer)
+        return answer
 
     return GridPosterior.of(estimates, prior, power=power)
 

@@ -18,10 +18,11 @@ from physgen.cli.likelihoods import (
     covered,
     facts,
     from_likelihood,
+    likelihood_checkpoint,
     likelihood_path,
     words,
 )
-from physgen.cli.options import INTERRUPTED, tell, use_cores
+from physgen.cli.options import INTERRUPTED, goes_on, require_checkpoint, tell, use_cores
 from physgen.cli.posteriors import (
     SHOWN,
     add_training,
@@ -105,8 +106,7 @@ def infer(options: argparse.Namespace) -> int:
             raise InputError("expected --simulations, --emulator or both, got neither")
         if options.check is not None:
             raise InputError("expected --simulations beside --check, got none: give both")
-        _infer_from_likelihood(options, likelihood_key, emulator, observed, boxes)
-        return 0
+        return _infer_from_likelihood(options, likelihood_key, emulator, observed, boxes)
 
     mocks = read_catalogue(options.simulations, box_size=options.box, conditions=options.conditions)
     if emulator is not None:
@@ -120,6 +120,9 @@ def infer(options: argparse.Namespace) -> int:
         box = simulations.low, simulations.high
         prior = uniform_prior(*box, simulations.parameter_names, simulations.parameter_units)
         found = from_likelihood(options, likelihood_key, emulator, observed, prior)
+        if len(found) < len(observed):
+            print(goes_on(options, likelihood_checkpoint(options)))
+            return INTERRUPTED
     embedding = CloudEmbedding(
         box_size=mocks.box_size or np.inf, vectors=0 if mocks.velocity is None else 1
     )
@@ -137,6 +140,8 @@ def infer(options: argparse.Namespace) -> int:
     coverage = covered(found, observed)
     if found:
         _keep_likelihoods(options, found, boxes, observed, drawn[0])
+    if not posterior.training.interrupted:
+        likelihood_checkpoint(options).unlink(missing_ok=True)
     figures = facts_of(options, posterior) | {
         "samples": paths,
         "figure": figure,
@@ -177,9 +182,13 @@ def _infer_from_likelihood(
     emulator: "GalaxyEmulator",
     observed: "Catalogue",
     boxes: Boxes,
-) -> None:
+) -> int:
     found = from_likelihood(options, key, emulator, observed, _prior_of(options, emulator.domain))
+    if len(found) < len(observed):
+        print(goes_on(options))
+        return INTERRUPTED
     _keep_likelihoods(options, found, boxes, observed)
+    likelihood_checkpoint(options).unlink(missing_ok=True)
     coverage = covered(found, observed)
     tables = [words(each, None) for each in found[:SHOWN]]
     paths = [likelihood_path(options, box) for box in boxes]
@@ -201,6 +210,7 @@ def _infer_from_likelihood(
             ]
         ),
     )
+    return 0
 
 
 def _likenesses(posterior, simulations, clouds, boxes) -> "list[Misspecification]":
@@ -245,8 +255,13 @@ def _headed(boxes: Boxes, tables: list[str]) -> list[str]:
 def _require_free(options: argparse.Namespace, boxes: Boxes) -> None:
     from physgen.io import require_writable
 
+    asked = [] if options.emulator is None else [likelihood_checkpoint(options)]
     if options.simulations is not None:
-        require_free(options, boxes)
+        require_free(options, boxes, asked)
+    else:
+        require_checkpoint(options)
+    for path in asked if options.force and not options.resume else []:
+        path.unlink(missing_ok=True)
     if options.emulator is not None:
         require_at_least(2, samples=options.samples)
         for path in [

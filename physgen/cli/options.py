@@ -53,10 +53,10 @@ def checkpoint_of(options: argparse.Namespace) -> Path:
     return options.out.with_name(options.out.name + ".checkpoint")
 
 
-def require_checkpoint(options: argparse.Namespace) -> None:
-    """InputError if --resume has no checkpoint."""
+def require_checkpoint(options: argparse.Namespace, *others: Path) -> None:
+    """InputError if --resume has no checkpoint, PATH.checkpoint or one of the others."""
     path = checkpoint_of(options)
-    if options.resume and not path.exists():
+    if options.resume and not any(each.exists() for each in (path, *others)):
         raise InputError(f"expected {path} to resume from, found none: leave out --resume")
 
 
@@ -68,9 +68,10 @@ def free_checkpoint(options: argparse.Namespace) -> Path:
     return path
 
 
-def goes_on(options: argparse.Namespace) -> str:
-    """Said where Ctrl-C ended the training."""
-    return f"interrupted: the same command with --resume goes on from {checkpoint_of(options)}"
+def goes_on(options: argparse.Namespace, checkpoint: Path | None = None) -> str:
+    """Said where Ctrl-C ended the work; the checkpoint is PATH.checkpoint if not given."""
+    path = checkpoint_of(options) if checkpoint is None else checkpoint
+    return f"interrupted: the same command with --resume goes on from {path}"
 
 
 def steps_in_words(steps: int, best: int | None) -> str:

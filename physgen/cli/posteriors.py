@@ -93,8 +93,15 @@ def samples_path(out: Path, box: int | None = None) -> Path:
     return out.with_name(f"{out.stem}_samples{'' if box is None else f'_{box}'}.h5")
 
 
-def require_free(options: argparse.Namespace, boxes: Sequence[int | None] = (None,)) -> None:
-    """InputError if a file that the command writes is in the way, or --resume has no checkpoint."""
+def require_free(
+    options: argparse.Namespace,
+    boxes: Sequence[int | None] = (None,),
+    checkpoints: Sequence[Path] = (),
+) -> None:
+    """InputError if a file that the command writes is in the way, or --resume has no checkpoint.
+
+    checkpoints: that may be there instead of PATH.checkpoint.
+    """
     from physgen.io import require_writable
 
     require_at_least(1, members=options.members)
@@ -107,7 +114,7 @@ def require_free(options: argparse.Namespace, boxes: Sequence[int | None] = (Non
         from physgen.validation import folder
 
         folder.require_free(options.check, options.force or options.resume, FILES)
-    require_checkpoint(options)
+    require_checkpoint(options, *checkpoints)
 
 
 def require_enough_to_check(options: argparse.Namespace, simulations: "Simulations") -> None:
