@@ -247,6 +247,7 @@ def galaxies(options: argparse.Namespace) -> None:
 def draw_galaxies(rows: list[dict[str, str]], path: Path) -> None:
     """rms z against evaluations: from held-out boxes, and from the finest flow."""
     figure, axes = plt.subplots(1, 2, figsize=(8, 3.4), sharey=True)
+    marks = (0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
     asked = {"rms_z": "from held-out simulations", "from_flow": "from the network's own flow"}
     for panel, (column, title) in zip(axes, asked.items(), strict=True):
         for name, solver in dict.fromkeys((row["emulator"], row["solver"]) for row in rows):
@@ -258,6 +259,8 @@ def draw_galaxies(rows: list[dict[str, str]], path: Path) -> None:
         ticks = sorted({int(row["evaluations"]) for row in rows})
         panel.set_xticks(ticks, [str(each) for each in ticks])
         panel.set_xticks([], minor=True)
+        panel.set_yticks(marks, [str(each) for each in marks])
+        panel.set_yticks([], minor=True)
     axes[0].set_ylabel("rms z (no unit)")
     axes[0].legend(fontsize=8)
     figure.tight_layout()
