@@ -208,7 +208,7 @@ class ChurnedSteps:
             key, start, end = inputs
             earlier = jnp.maximum(start - self.churn * (end - start), 0.0)
             y = noisier(key, start, earlier, y)
-            state = self.method.init(term, earlier, end, y, args)
+            state: Any = self.method.init(term, earlier, end, y, args)
             return self.method.step(term, earlier, end, y, args, state, made_jump=False)[0], None
 
         return jax.lax.scan(one, y0, (jax.random.split(key, steps), u[:-1], u[1:]))[0]
