@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GroupKFold, cross_val_predict
@@ -92,7 +93,7 @@ def generated_clouds(
     if path.exists():
         return read_catalogue(path)
     key = jax.random.fold_in(jax.random.key(options.seed), number)
-    key_train, key_generate = jax.random.split(key)
+    key_train, key_generate, key_counts = jax.random.split(key, 3)
     schedule = FitSettings(batch_size=16, minutes=options.minutes, validate_every=100, patience=15)
     training = replace(TrainingSettings(), schedule=schedule, held_out=0.1)
     trained = train_emulator(key_train, mocks, training)
@@ -101,7 +102,10 @@ def generated_clouds(
     )
     write_catalogue(options.out / f"held-out-{number}.h5", held_out)
     repeated = np.repeat(held_out.parameters, COPIES, axis=0)
-    generated = generate(key_generate, trained.emulator, repeated)
+    # One halo's conditions are so far from those of the others that their counts mean nothing.
+    counts = np.asarray(trained.emulator.sample_counts(key_counts, jnp.asarray(repeated)))
+    counts = np.minimum(counts, mocks.counts.max())
+    generated = generate(key_generate, trained.emulator, repeated, counts=counts)
     write_catalogue(path, generated)
     return generated
 

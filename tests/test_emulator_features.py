@@ -1,5 +1,7 @@
 """Emulators of all that galaxies have: velocities, masses, columns, how many there are."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,7 +97,18 @@ def test_generated_galaxies_have_every_feature_and_respect_the_cut_off(emulator,
     assert made.features == catalogue.features == made.modelled
     mass, real = made.log_mass[made.mask], catalogue.log_mass[catalogue.mask]
     assert mass.min() >= real.min() and mass.max() <= real.max() + 1e-5
-    assert np.ptp(made.counts) > 0 and made.counts.max() <= 2 * POINTS
+    assert np.ptp(made.counts) > 0 and made.counts.max() <= math.ceil(1.25 * POINTS)
+
+
+def test_galaxies_that_run_away_are_refused(emulator, monkeypatch):
+    fast = 101 * emulator.domain.features.velocity_scale
+
+    def sample_boxes(self, keys, parameters, mask, solver=None):
+        return np.ones((*mask.shape, self.domain.features.width)) * [1, 1, 1, 1, 1, fast, 14, 0.5]
+
+    monkeypatch.setattr(GalaxyEmulator, "sample_boxes", sample_boxes)
+    with pytest.raises(InputError, match="within 100 times .* in a box of 4"):
+        generate(jax.random.key(0), emulator, np.full((1, 1), 0.3), counts=[4])
 
 
 def test_counts_may_be_given(emulator):

@@ -1,5 +1,6 @@
 """How many galaxies a box holds: p(N | parameters)."""
 
+import math
 from dataclasses import dataclass, replace
 
 import jax
@@ -72,11 +73,13 @@ def _log_normal_mass(low: Float[Array, " k"], high: Float[Array, " k"]) -> Float
 
 
 def count_settings(counts: Int[np.ndarray, " n"]) -> CountSettings | None:
-    """For the counts of a training set; None where they are all one number."""
+    """For the counts of a training set, and a quarter more than its most; None where all are one
+    number.
+    """
     if counts.min() == counts.max():
         return None
     logs = np.log(np.maximum(counts, 0.5))
-    return CountSettings(float(logs.mean()), float(logs.std()), 2 * int(counts.max()))
+    return CountSettings(float(logs.mean()), float(logs.std()), math.ceil(1.25 * counts.max()))
 
 
 def fit_counts(

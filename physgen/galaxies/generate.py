@@ -14,10 +14,12 @@ from numpy.typing import ArrayLike
 from physgen.densities.solvers import Solver
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
+from physgen.galaxies.domain import Domain
 from physgen.galaxies.emulator import GalaxyEmulator
 from physgen.galaxies.portions import made_in_portions
 
 _POSITIVE = ("omega_m", "omega_b", "sigma_8", "sigma8")  # parameters known by their names
+_FAR = 100
 _COUNTS = 2**31  # folded into the key of the counts; no box has this index
 
 
@@ -48,7 +50,7 @@ def generate(
     Raises:
         InputError: for parameters or counts of another shape, not finite or negative; an Omega_m
             or sigma_8, a density or an amplitude, of zero or less; where all counts are zero, given
-            or drawn; for boxes so unlike the training that galaxies are not finite.
+            or drawn; for boxes so unlike the training that galaxies run away.
     """
     domain = emulator.domain
     parameters = checked_parameters(emulator, parameters)
@@ -57,7 +59,7 @@ def generate(
 
     def make(keys, parameters, mask):
         made = emulator.sample_boxes(keys, parameters, mask, solver)
-        return _finite(made, np.asarray(mask).sum(axis=1))
+        return _usable(domain, made, np.asarray(mask).sum(axis=1))
 
     galaxies = made_in_portions(
         make, key, parameters, counts, domain.points, domain.features.width, progress
@@ -130,13 +132,23 @@ def checked_counts(
     return counts
 
 
-def _finite(galaxies: ArrayLike, counts: np.ndarray) -> np.ndarray:
+def _usable(domain: Domain, galaxies: ArrayLike, counts: np.ndarray) -> np.ndarray:
+    """The galaxies, of clouds that did not run away.
+
+    Steps far outside of what a network has seen may lead anywhere, in open space and in velocity.
+    """
     galaxies = np.asarray(galaxies)
-    bad = ~np.isfinite(galaxies).all(axis=(1, 2))
+    reach = np.full(galaxies.shape[-1], np.finfo(np.float32).max)
+    if domain.box_size is None:
+        reach[:3] = _FAR * domain.scale
+    if domain.features.velocity_scale is not None:
+        reach[3:6] = _FAR * domain.features.velocity_scale
+    bad = ~(np.abs(galaxies) <= reach).all(axis=(1, 2))
     if bad.any():
         raise InputError(
-            f"expected finite galaxies, got NaN in a box of {counts[bad][0]}; ask for parameters "
-            "and numbers of galaxies that are nearer to those of the training"
+            f"expected galaxies within {_FAR} times the root mean square of the training, got NaN "
+            f"or beyond in a box of {counts[bad][0]}; ask for parameters and numbers of galaxies "
+            "that are nearer to those of the training"
         )
     return galaxies
 

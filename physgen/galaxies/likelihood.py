@@ -121,8 +121,8 @@ def clouds(
         )
     if most > known:
         raise InputError(
-            f"expected maps of at most {known} galaxies, twice the most of the emulator's "
-            f"training, got one of {most}"
+            f"expected maps of at most {known} galaxies, the most that the emulator's counts allow "
+            f"for, got one of {most}; train on such maps"
         )
     events = domain.features.events(catalogue)
     order = np.argsort(~catalogue.mask, axis=1, kind="stable")[:, :most]
