@@ -66,6 +66,8 @@ def test_the_path_of_a_user(capsys, tmp_path):
     assert not emulator.with_name("emulator.h5.checkpoint").exists()
     sample = ["galaxies", "sample", emulator, "--evaluations", 2]
     assert run(capsys, *sample, "--like", mocks, "--out", generated)[0] == 0
+    many = run(capsys, *sample, "--like", mocks, "--n", 10_000, "--out", tmp_path / "x.h5")
+    assert many[0] == 2 and "expected --n of at most" in many[2]
     both = run(capsys, *sample, "--like", mocks, "--omega-m", 0.3, "--out", tmp_path / "x.h5")
     assert both[0] == 2 and "parameters or --like" in both[2]
     made = read_catalogue(generated)

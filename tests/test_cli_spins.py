@@ -77,6 +77,13 @@ def test_an_energy_below_the_exact_one_is_kept_and_flagged(tmp_path, capsys):
     assert (out / "wavefunction.h5").exists()
 
 
+def test_an_exact_energy_of_zero_has_no_relative_error(tmp_path, capsys):
+    command = [*GROUND, "--steps", 2, "--reference", "0", "--out", tmp_path / "run"]
+    status, said = run(capsys, *command)
+    assert status == 3 and ": signed error -" in said.out
+    assert (tmp_path / "run" / "wavefunction.h5").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [

@@ -187,6 +187,16 @@ def test_galaxies_that_are_not_finite_are_refused(emulator):
         generate(jax.random.key(0), broken, [[0.3]], solver=FixedSteps(2))
 
 
+def test_padding_is_not_learned():
+    catalogue = pairs_catalogue(4, 0)
+    padded = replace(
+        catalogue,
+        position=np.pad(catalogue.position, ((0, 0), (0, 7), (0, 0))),
+        mask=np.pad(catalogue.mask, ((0, 0), (0, 7))),
+    )
+    assert emulator_settings(padded) == emulator_settings(catalogue)
+
+
 def test_boxes_of_one_galaxy_cannot_be_learned():
     lonely = Catalogue(position=np.ones((3, 1, 3), np.float32), box_size=BOX)
     with pytest.raises(InputError, match="at least 2 galaxies"):

@@ -20,12 +20,14 @@ from physgen import InputError
 from physgen.densities import FixedSteps, Hutchinson
 from physgen.galaxies import (
     Catalogue,
+    Column,
     GalaxyEmulator,
     emulator_settings,
     likelihood,
     write_catalogue,
 )
 from physgen.galaxies.anomaly import AnomalyDetector, MapScores, score_maps
+from physgen.galaxies.features import Features
 from physgen.galaxies.likelihood import MapLikelihood, clouds, log_likelihoods, padded
 from physgen.inference.mcmc import HasLikelihood
 from physgen.inference.results import PosteriorSamples
@@ -153,6 +155,29 @@ def test_scores_are_log_densities_at_the_parameters_of_each_map(of_positions):
     assert done[-1] == (4, 4)
     with pytest.raises(InputError, match="Omega_m of each map"):
         score_maps(jax.random.key(0), emulator, catalogue, np.zeros((4, 2)))
+
+
+def test_columns_are_known_by_their_names(tmp_path):
+    """A file may have them in another order."""
+    rng = np.random.default_rng(0)
+    columns = tuple(
+        Column(name, rng.normal(at, 1, (8, POINTS)).astype(np.float32))
+        for name, at in (("spin", 0), ("concentration", 9))
+    )
+    catalogue = replace(maps(8), columns=columns)
+    features = Features.fit(catalogue)
+    turned = replace(catalogue, columns=columns[::-1])
+    np.testing.assert_array_equal(features.events(turned), features.events(catalogue))
+
+
+def test_a_map_without_galaxies_has_a_likelihood(emulator):
+    events, _ = clouds(emulator, maps(1))
+    nothing = np.zeros(events.shape[1], bool)
+    theta = np.array([[0.2], [0.3]], np.float32)
+    parts = log_likelihoods(jax.random.key(0), emulator, events[0], nothing, theta, **CHEAP)
+    given = jax.vmap(emulator._standard_parameters)(jnp.asarray(theta))
+    expected = emulator.counts.log_prob(jnp.zeros(2), given)
+    np.testing.assert_allclose(parts.of_the_set(), np.tile(expected[:, None], 2), rtol=1e-5)
 
 
 def scores(n, seed, shift=0.0):

@@ -37,7 +37,13 @@ def test_a_uniform_flow_shifts_everything_by_v_over_100():
 def test_the_shift_in_length_is_v_one_plus_z_over_h(redshift):
     """H(z) for a, b in numbers: 100 sqrt(Om (1+z)^3 + 1 - Om) km/s per Mpc/h."""
     mocks = catalogue(velocity=np.full((2, 50, 3), 250.0))
-    for chosen, omega in ((None, (0.2, 0.4)), ("sigma_8", (0.8, 0.9)), (0.3, (0.3, 0.3))):
+    cases = [
+        (None, (0.2, 0.4)),
+        ("sigma_8", (0.8, 0.9)),
+        (0.3, (0.3, 0.3)),
+        (np.float32(0.5), (0.5, 0.5)),
+    ]
+    for chosen, omega in cases:
         found = redshift_space(mocks, omega_m=chosen, redshift=redshift)
         for i in range(2):
             hubble = 100 * np.sqrt(omega[i] * (1 + redshift) ** 3 + 1 - omega[i])

@@ -15,6 +15,7 @@ from physgen.cli.options import (
     note_if_interrupted,
     progress,
     require_checkpoint,
+    require_parameters_of,
     steps_in_words,
     tell,
     use_cores,
@@ -23,8 +24,6 @@ from physgen.errors import InputError
 from physgen.words import counted, of_other_case
 
 if TYPE_CHECKING:
-    from physgen.galaxies.catalogue import Catalogue
-    from physgen.galaxies.emulator import GalaxyEmulator
     from physgen.galaxies.training import TrainedEmulator
 
 
@@ -173,7 +172,7 @@ def distil(options: argparse.Namespace) -> int:
         raise InputError(f"expected --boxes of at least 2, got {options.boxes}")
     note_if_interrupted(read_model(options.emulator))
     mocks = read_catalogue(options.mocks, conditions=options.conditions)
-    _require_parameters_of(emulator, mocks, options.mocks)
+    require_parameters_of(emulator, mocks, options.mocks)
     rows = np.resize(np.arange(len(mocks)), options.boxes)
     settings = distillation.DISTILLATION
     schedule = dataclasses.replace(
@@ -259,7 +258,11 @@ def sample(options: argparse.Namespace) -> None:
         if options.parameter or options.omega_m is not None or options.sigma_8 is not None:
             raise InputError("expected parameters or --like, got both; leave one of them out")
         like = read_catalogue(options.like, conditions=options.like_conditions)
-        _require_parameters_of(emulator, like, options.like)
+        require_parameters_of(emulator, like, options.like)
+        if options.n is not None and options.n > len(like):
+            raise InputError(
+                f"expected --n of at most the {len(like)} boxes of {options.like}, got {options.n}"
+            )
         rows = slice(options.n)
         parameters, counts = like.parameters[rows], like.counts[rows]
     else:
@@ -287,15 +290,6 @@ def sample(options: argparse.Namespace) -> None:
         figures,
         f"{counted(len(catalogue), 'box', 'boxes')} in {seconds:.0f} s -> {options.out}",
     )
-
-
-def _require_parameters_of(emulator: "GalaxyEmulator", found: "Catalogue", path: Path) -> None:
-    names = emulator.domain.parameter_names
-    if found.parameter_names != names:
-        raise InputError(
-            f"expected parameters {names} in {path}, got {found.parameter_names}"
-            f"{of_other_case(found.parameter_names, names)}"
-        )
 
 
 def _parameters(options: argparse.Namespace, names: tuple[str, ...]) -> list[list[float]]:

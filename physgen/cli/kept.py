@@ -52,6 +52,12 @@ class KeptRows:
 
 
 def made_of(files: Sequence[Path], asked: Any) -> str:
-    """A fingerprint of the contents of files, and of JSON values or arrays."""
-    contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    """A fingerprint of the contents of files or folders, and of JSON values or arrays."""
+    each = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in files]
+    contents = [
+        hashlib.sha256(path.read_bytes()).hexdigest()
+        for paths in each
+        for path in paths
+        if path.is_file()
+    ]
     return hashlib.sha256(as_json({"files": contents, "asked": asked}).encode()).hexdigest()

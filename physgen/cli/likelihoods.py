@@ -81,8 +81,8 @@ def from_likelihood(
     emulator: "GalaxyEmulator",
     observed: "Catalogue",
     prior: "Prior",
-) -> list[FromLikelihood]:
-    """The posterior of each box of a catalogue, on a grid, and draws of it.
+) -> tuple[list[FromLikelihood], bool]:
+    """The posterior of each box, on a grid, and draws of it; and whether Ctrl-C came.
 
     All likelihoods are kept in `likelihood_checkpoint`; Ctrl-C leaves out the boxes that follow.
     """
@@ -127,7 +127,7 @@ def from_likelihood(
             show(i + 1, len(galaxies))
             if interrupt.is_set():
                 break
-    return found
+    return found, interrupt.is_set()
 
 
 def grid_of(

@@ -22,7 +22,14 @@ from physgen.cli.likelihoods import (
     likelihood_path,
     words,
 )
-from physgen.cli.options import INTERRUPTED, goes_on, require_checkpoint, tell, use_cores
+from physgen.cli.options import (
+    INTERRUPTED,
+    goes_on,
+    require_checkpoint,
+    require_parameters_of,
+    tell,
+    use_cores,
+)
 from physgen.cli.posteriors import (
     SHOWN,
     add_training,
@@ -110,6 +117,7 @@ def infer(options: argparse.Namespace) -> int:
 
     mocks = read_catalogue(options.simulations, box_size=options.box, conditions=options.conditions)
     if emulator is not None:
+        require_parameters_of(emulator, mocks, options.simulations)
         mocks = mocks.with_features(emulator.domain.features.modelled)
     observed, mocks = _alike(observed, mocks, options.features)
     width = int(max(observed.counts.max(), mocks.counts.max()))
@@ -119,8 +127,8 @@ def infer(options: argparse.Namespace) -> int:
     if emulator is not None:
         box = simulations.low, simulations.high
         prior = uniform_prior(*box, simulations.parameter_names, simulations.parameter_units)
-        found = from_likelihood(options, likelihood_key, emulator, observed, prior)
-        if len(found) < len(observed):
+        found, stop = from_likelihood(options, likelihood_key, emulator, observed, prior)
+        if stop:
             print(goes_on(options, likelihood_checkpoint(options)))
             return INTERRUPTED
     embedding = CloudEmbedding(
@@ -183,7 +191,8 @@ def _infer_from_likelihood(
     observed: "Catalogue",
     boxes: Boxes,
 ) -> int:
-    found = from_likelihood(options, key, emulator, observed, _prior_of(options, emulator.domain))
+    prior = _prior_of(options, emulator.domain)
+    found, _ = from_likelihood(options, key, emulator, observed, prior)
     if len(found) < len(observed):
         print(goes_on(options))
         return INTERRUPTED

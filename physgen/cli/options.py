@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from physgen.errors import InputError
-from physgen.words import counted, duration, rate
+from physgen.words import counted, duration, of_other_case, rate
 
 if TYPE_CHECKING:
+    from physgen.galaxies.catalogue import Catalogue
+    from physgen.galaxies.emulator import GalaxyEmulator
     from physgen.io import ModelFile
 
 INTERRUPTED = 130  # exit status after Ctrl-C
@@ -85,6 +87,16 @@ def note_if_interrupted(model: "ModelFile") -> None:
     facts = (model.metadata.get(name, {}) for name in ("training", "result"))
     if any(each.get("interrupted") for each in facts):
         print(f"physgen: note: the training of {model.path} was interrupted", file=sys.stderr)
+
+
+def require_parameters_of(emulator: "GalaxyEmulator", found: "Catalogue", path: Path) -> None:
+    """InputError unless the catalogue in a file has the emulator's parameters, in its order."""
+    names = emulator.domain.parameter_names
+    if found.parameter_names != names:
+        raise InputError(
+            f"expected parameters {names} in {path}, got {found.parameter_names}"
+            f"{of_other_case(found.parameter_names, names)}"
+        )
 
 
 def as_json(figures: Mapping[str, Any]) -> str:

@@ -240,7 +240,7 @@ def _figures(found: "GroundState", reference: "Reference | None") -> dict[str, A
         "v_score": e.v_score,
         "reference_energy": exact,
         "reference": None if reference is None else reference.method,
-        "signed_relative_error": None if exact is None else (e.energy - exact) / abs(exact),
+        "signed_relative_error": (e.energy - exact) / abs(exact) if exact else None,
         "sigmas_below_exact": below,
         "below_exact": below > SIGMAS,
         "steps": found.steps,
@@ -261,10 +261,12 @@ def _in_words(figures: dict[str, Any], out: Path | None) -> str:
         f"V-score {f['v_score']:.2g})"
     ]
     if f["reference"] is not None:
+        exact, what, scale = f["reference_energy"], "relative error", abs(f["reference_energy"])
+        if not scale:
+            what, scale = "error", 1.0
         lines.append(
-            f"exact  {f['reference_energy']:.8g}  ({f['reference']}): signed relative error "
-            f"{f['signed_relative_error']:+.2g} +- "
-            f"{f['energy_error'] / abs(f['reference_energy']):.1g}"
+            f"exact  {exact:.8g}  ({f['reference']}): signed {what} "
+            f"{(f['energy'] - exact) / scale:+.2g} +- {f['energy_error'] / scale:.1g}"
         )
     if out is not None:
         state = "interrupted; --resume goes on" if f["interrupted"] else "written"

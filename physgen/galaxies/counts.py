@@ -1,6 +1,5 @@
 """How many galaxies a box holds: p(N | parameters)."""
 
-import math
 from dataclasses import dataclass, replace
 
 import jax
@@ -73,13 +72,11 @@ def _log_normal_mass(low: Float[Array, " k"], high: Float[Array, " k"]) -> Float
 
 
 def count_settings(counts: Int[np.ndarray, " n"]) -> CountSettings | None:
-    """For the counts of a training set, and a quarter more than its most; None where all are one
-    number.
-    """
+    """For the counts of a training set; None where they are all one number."""
     if counts.min() == counts.max():
         return None
     logs = np.log(np.maximum(counts, 0.5))
-    return CountSettings(float(logs.mean()), float(logs.std()), math.ceil(1.25 * counts.max()))
+    return CountSettings(float(logs.mean()), float(logs.std()), 2 * int(counts.max()))
 
 
 def fit_counts(
@@ -90,7 +87,11 @@ def fit_counts(
     train: Int[np.ndarray, " t"],
     held_out: Int[np.ndarray, " v"],
 ) -> Counts:
-    """The density of the boxes `train` by maximum likelihood, stopped early by those `held_out`."""
+    """The density of the boxes `train` by maximum likelihood, stopped early by those `held_out`.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C; it takes seconds, and nothing is kept.
+    """
     graph, parameters, rest = nnx.split(density, nnx.Param, ...)
 
     def loss(parameters, key, batch):
@@ -111,4 +112,6 @@ def fit_counts(
         on_total_steps=step.on_total_steps,
         report=Silent(),
     )
+    if run.interrupted:
+        raise KeyboardInterrupt
     return nnx.merge(graph, step.unravel(run.state.ema), rest)

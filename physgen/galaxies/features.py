@@ -76,7 +76,8 @@ class Features:
         wanted = catalogue.with_features(self.modelled)
         parts = [wanted.position]
         parts += [] if wanted.velocity is None else [wanted.velocity]
-        parts += [scalar.values[..., None] for scalar in _scalars(wanted)]
+        scalars = {scalar.name: scalar.values for scalar in _scalars(wanted)}
+        parts += [scalars[name][..., None] for name in self.names]
         return np.concatenate(parts, axis=-1).astype(np.float32)
 
     def fields(self, events: Float[np.ndarray, "n N width"]) -> dict[str, Any]:

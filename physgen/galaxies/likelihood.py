@@ -42,7 +42,7 @@ def log_likelihoods(
     Args:
         galaxies: as `clouds` makes them, the real ones first.
     """
-    width = _STEP * -(-int(mask.sum()) // _STEP)
+    width = _STEP * max(1, -(-int(mask.sum()) // _STEP))
     arrays = galaxies[:width], mask[:width], parameters.astype(galaxies.dtype)
     parts = _at_all(emulator, key, *map(jnp.asarray, arrays), trace, solver)
     require_solved(parts.ordered(), solver)

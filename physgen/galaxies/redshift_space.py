@@ -20,7 +20,7 @@ def redshift_space(
     *,
     line_of_sight: Numbers = (0.0, 0.0, 1.0),
     observer: Numbers | None = None,
-    omega_m: float | str | None = None,
+    omega_m: float | np.floating | str | None = None,
     redshift: float = 0.0,
 ) -> Catalogue:
     """The same galaxies at s = x + (v . n) n (1 + z) / H(z) (Kaiser 1987, eq. 1.1).
@@ -74,7 +74,7 @@ def _expansion(catalogue, omega_m, redshift) -> Float[np.ndarray, " n"]:
     """H(z) / H_0 of every box."""
     if redshift == 0:
         return np.ones(len(catalogue))
-    if isinstance(omega_m, float | int):
+    if not (omega_m is None or isinstance(omega_m, str)):
         values = np.full(len(catalogue), float(omega_m))
     else:
         name = OMEGA_M if omega_m is None else omega_m

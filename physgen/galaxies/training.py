@@ -254,7 +254,7 @@ def _domain(catalogue: Catalogue) -> Domain:
     standard = Standardisation.fit(parameters)
     inside = catalogue.position[catalogue.mask]
     return Domain(
-        points=catalogue.position.shape[1],
+        points=int(catalogue.counts.max()),
         box_size=catalogue.box_size,
         scale=float(np.sqrt(np.mean(inside.astype(np.float64) ** 2))),
         parameter_names=tuple(catalogue.parameter_names),
