@@ -1,16 +1,16 @@
-"""Opening a model file without knowing what is in it."""
+"""Opening a file of physgen without knowing what is in it."""
 
 import os
 from typing import Any
 
 from physgen.errors import InputError
-from physgen.galaxies import emulator
-from physgen.inference import compare, likelihood, posterior, ratio
-from physgen.io import read_model
+from physgen.galaxies import catalogue, emulator
+from physgen.inference import compare, likelihood, posterior, ratio, results, store
+from physgen.io import open_hdf5, read_header
 from physgen.spins import files
 from physgen.spins.tomography import sweep_density
 
-_KINDS = {
+_MODELS = {
     emulator.KIND: emulator.GalaxyEmulator.load,
     posterior.KIND: posterior.Posterior.load,
     likelihood.KIND: likelihood.Likelihood.load,
@@ -19,21 +19,33 @@ _KINDS = {
     files.KIND: files.load_wavefunction,
     sweep_density.KIND: sweep_density.load_sweep,
 }
+_DATA = {
+    catalogue.KIND: catalogue.read_catalogue,
+    results.KIND: results.PosteriorSamples.load,
+    store.KIND: store.Simulations.load,
+}
 
 
 def load(path: str | os.PathLike[str], network: Any = None) -> Any:
-    """The model in a file that physgen saved: a density, or a ratio or comparison of models.
+    """What is in a file that physgen saved.
+
+    A model, that is a density, or a ratio or comparison of models; a catalogue, samples of a
+    posterior, or simulations.
 
     Args:
         network: the user's own network of the right structure, where one was saved.
 
     Raises:
-        InputError: if the file is missing, damaged, not a model, or of a newer physgen.
+        InputError: if the file is missing, damaged, of another kind, or of a newer physgen.
     """
-    kind = read_model(path).kind
-    if kind not in _KINDS:
+    with open_hdf5(path) as file:
+        kind = read_header(file).kind
+    if kind in _DATA and network is None:
+        return _DATA[kind](path)
+    if kind not in _MODELS:
+        known = sorted(_MODELS if network is not None else _MODELS | _DATA)
         raise InputError(
-            f"expected one of {', '.join(sorted(_KINDS))} in {path}, found {kind!r}; "
-            "a newer physgen may have written it"
+            f"expected one of {', '.join(known)} in {path}, found {kind!r}; h5py opens it, or a "
+            "newer physgen may have written it"
         )
-    return _KINDS[kind](path, network)
+    return _MODELS[kind](path, network)

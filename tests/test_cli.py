@@ -3,23 +3,29 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import h5py
+import jax
 import numpy as np
 import pytest
 from commands import run
 from flax import nnx
 
-from physgen.cli.options import progress
+import physgen
+from physgen import InputError
+from physgen.cli.options import count_up, progress
 from physgen.galaxies import (
     Catalogue,
     GalaxyEmulator,
+    demo,
     emulator_settings,
     read_catalogue,
     write_catalogue,
 )
 from physgen.galaxies.measure import figure, measure
-from physgen.io import write_json
+from physgen.io import atomic_path, write_header, write_json
 from physgen.nets import PairSettings
 
 
@@ -288,8 +294,81 @@ def test_nothing_is_overwritten_without_force(capsys, mocks, tmp_path, command):
 
 
 def test_a_catalogue_is_no_emulator_whatever_else_is_wrong(capsys, mocks):
-    message = refused(capsys, "galaxies", "sample", mocks, "--n", 0, "--out", mocks)
+    message = refused(capsys, "galaxies", "sample", mocks, "--n", 0, "--out", "out.h5")
     assert "holds a catalogue, not a model" in message
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["stats", "{mocks}"],
+        ["galaxies", "train", "{mocks}"],
+        ["galaxies", "sample", "emulator.h5", "--like", "{mocks}"],
+        ["galaxies", "compare", "{mocks}", "--emulators", "a.h5", "b.h5"],
+        ["galaxies", "compare", "a.h5", "--emulators", "b.h5", "{mocks}"],
+    ],
+)
+def test_no_command_replaces_what_it_reads(capsys, mocks, command):
+    before = mocks.read_bytes()
+    arguments = [word.format(mocks=mocks) for word in command]
+    same = mocks.parent / "." / mocks.name
+    message = refused(capsys, *arguments, "--out", same, "--force")
+    assert "no file that is read" in message
+    assert mocks.read_bytes() == before
+
+
+def test_numbers_and_their_figure_are_two_files(capsys, mocks, tmp_path):
+    assert "where their figure goes" in refused(capsys, "stats", mocks, "--out", "curves.png")
+    (tmp_path / "curves.png").write_text("precious")
+    message = refused(capsys, "stats", mocks, "--out", tmp_path / "curves.h5")
+    assert "curves.png exists already" in message and not (tmp_path / "curves.h5").exists()
+
+
+def test_catalogues_are_loaded_too(mocks, tmp_path):
+    there, again = read_catalogue(mocks), physgen.load(mocks)
+    np.testing.assert_array_equal(again.position, there.position)
+    with pytest.raises(InputError, match="found 'catalogue'"):
+        physgen.load(mocks, network=object())
+    with atomic_path(tmp_path / "other.h5") as path, h5py.File(path, "w") as file:
+        write_header(file, "observables")
+    with pytest.raises(InputError, match="found 'observables'"):
+        physgen.load(tmp_path / "other.h5")
+
+
+def test_training_without_parameters_is_said(capsys, mocks, tmp_path, monkeypatch):
+    def stop(*arguments, **settings):
+        raise InputError("far enough")
+
+    monkeypatch.setattr("physgen.galaxies.training.train_emulator", stop)
+    bare = tmp_path / "bare.h5"
+    bare_catalogue = replace(
+        read_catalogue(mocks), parameters=np.zeros((16, 0)), parameter_names=(), parameter_units=()
+    )
+    write_catalogue(bare, bare_catalogue)
+    _, _, told = run(capsys, "galaxies", "train", bare, "--out", tmp_path / "emulator.h5")
+    assert f"note: no parameters in {bare}" in told and "far enough" in told
+    _, _, told = run(capsys, "galaxies", "train", mocks, "--out", tmp_path / "emulator.h5")
+    assert "note" not in told and "far enough" in told
+
+
+def test_an_interrupted_demo_ends(capsys, tmp_path, monkeypatch):
+    stopped = SimpleNamespace(run=SimpleNamespace(interrupted=True))
+    monkeypatch.setattr(demo, "train_emulator", lambda *arguments: stopped)
+    settings = demo.DemoSettings(training_boxes=2, cosmologies=1, boxes_each=2)
+    with pytest.raises(KeyboardInterrupt):
+        demo.run_demo(jax.random.key(0), tmp_path, settings, say=lambda text: None)
+    assert (tmp_path / "mocks.h5").exists() and not (tmp_path / "emulator.h5").exists()
+    message = refused(capsys, "demo", "--out", tmp_path, "--force", "--minutes", -1)
+    assert "minutes must be positive" in message and (tmp_path / "mocks.h5").exists()
+
+
+def test_work_of_unknown_length_is_counted(monkeypatch, capsys):
+    now = iter((0.0, 1.0, 12.0, 13.0))
+    monkeypatch.setattr("physgen.cli.options.time.monotonic", lambda: next(now))
+    show = count_up("likelihoods")
+    for done in (8, 16, 24):
+        show(done)
+    assert capsys.readouterr().err == "likelihoods 16\n"
 
 
 @pytest.mark.parametrize(

@@ -371,7 +371,8 @@ NAMELESS = {"parameters": np.zeros((60, 0)), "parameter_names": (), "parameter_u
         ({"box_size": 60.0}, {}, "one periodic box, got sides 60.0 and 50.0"),
         ({"box_size": None}, {"box_size": None}, "one periodic box"),
         ({}, {"parameters": np.full((60, 2), 0.3)}, "expected parameter Omega_m to vary"),
-        ({"position_unit": "Mpc"}, {}, "positions in one unit"),
+        ({"position_unit": "Mpc"}, {}, "position in one unit"),
+        ({"velocity_unit": "cm/s"}, {}, "velocity in one unit"),
     ],
 )
 def test_catalogues_that_do_not_go_together(capsys, tmp_path, observed, simulated, message):

@@ -111,7 +111,7 @@ def test_it_goes_on_from_where_it_was_interrupted(folder, capsys, monkeypatch):
     ("options", "words"),
     [
         (["--emulators", "few.h5"], "--emulators of at least 2"),
-        (["--emulators", "few.h5", "few.h5"], "different names"),
+        (["--emulators", "few.h5", "few.h5"], "in different files"),
         (["--emulators", "few.h5", "moving.h5"], "same features"),
         (["--held-out", "few_maps.h5"], "one --held-out catalogue for each"),
         (["--held-out", "few_maps.h5", "observed.h5"], "at least 10 held-out boxes in observed.h5"),

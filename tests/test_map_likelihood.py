@@ -16,6 +16,7 @@ from flax import nnx
 from scipy.special import gammaln
 from scipy.stats import norm
 
+import physgen
 from physgen import InputError
 from physgen.densities import FixedSteps, Hutchinson
 from physgen.galaxies import (
@@ -137,6 +138,14 @@ def test_maps_of_another_number_are_refused():
     fixed = untrained(maps(fixed=True).positions_only())
     with pytest.raises(InputError, match="6 galaxies as in the emulator's training"):
         clouds(fixed, maps().positions_only())
+
+
+@pytest.mark.parametrize(
+    "change", [{"position_unit": "kpc/h"}, {"velocity_unit": "cm/s"}, {"log_mass_unit": "Msun"}]
+)
+def test_maps_in_other_units_are_refused(emulator, change):
+    with pytest.raises(InputError, match=f"in one unit.*{next(iter(change.values()))}"):
+        clouds(emulator, replace(maps(), **change))
 
 
 def test_maps_without_a_feature_are_refused(emulator):
@@ -272,6 +281,23 @@ def test_the_command_compares_both_posteriors(tmp_path, capsys):
     assert "consistent: learned posterior against that of the likelihood: Omega_m off by" in text
     for name in ("p.h5", "p_samples.h5", "p_likelihood.h5", "p.png"):
         assert (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["draws.hdf5", "draws"])
+def test_draws_go_where_they_are_asked_to(tmp_path, capsys, monkeypatch, of_positions, name):
+    monkeypatch.chdir(tmp_path)
+    of_positions.save(tmp_path / "emulator.h5")
+    write_catalogue(tmp_path / "map.h5", maps(1))
+    command = [
+        "galaxies", "infer", "map.h5", "--emulator", "emulator.h5", "--probes", 2,
+        "--evaluations", 3, "--samples", 50, "--out",
+    ]  # fmt: skip
+    status, text, _ = run(capsys, *command, name)
+    assert status == 0 and f"{name}, draws.png" in text
+    assert len(physgen.load(name).samples) == 50
+    assert {path.name for path in tmp_path.glob("draws*")} == {name, "draws.png"}
+    status, _, error = run(capsys, *command, "draws.png", "--force")
+    assert status == 2 and "where their figure goes" in error
 
 
 @pytest.mark.slow

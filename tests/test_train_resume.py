@@ -156,7 +156,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         ("settings .*steps 20 before, 40 now", lambda: run(longer, **again)),
         ("data", lambda: run(settings, data=changed, **again)),
         ("identity", lambda: run(settings, **(again | {"identity": {"layers": 3}}))),
-        ("key", lambda: fit(jax.random.key(8), sgd, linear(), regression(), settings, **again)),
+        ("--seed", lambda: fit(jax.random.key(8), sgd, linear(), changed, settings, **again)),
         ("'c'", lambda: run(settings, state=linear() | {"c": jnp.zeros(1)}, **again)),
     ]:  # fmt: skip
         with pytest.raises(InputError, match=word) as error:

@@ -117,7 +117,11 @@ def simulate(options: argparse.Namespace) -> None:
 def stats(options: argparse.Namespace) -> None:
     """physgen stats."""
     from physgen.galaxies.measure import write_measurement
+    from physgen.io import figure_beside, require_writable
 
+    if options.out is not None:
+        for path in (options.out, figure_beside(options.out)):
+            require_writable(path, options.force)
     measurement = _measured(options) if options.randoms is None else _measured_survey(options)
     text = measurement.table()
     if options.out is not None:

@@ -1,6 +1,7 @@
 """Commands on emulators: train, distil and sample."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,8 @@ def add_commands(galaxies) -> None:
     parser.add_argument(
         "--features",
         metavar="NAMES",
-        help="what to learn, e.g. position,velocity (default: all that the catalogue has)",
+        help="what to learn besides positions, e.g. velocity,log_mass (default: all that the "
+        "catalogue has)",
     )
     parser.add_argument(
         "--diffusion",
@@ -98,7 +100,7 @@ def add_commands(galaxies) -> None:
     parser.add_argument(
         "--evaluations",
         type=int,
-        help="of the network, for each box; of a distilled emulator, of its teacher",
+        help="of the network, an even number for each box; for a distilled emulator of its teacher",
     )
     parser.add_argument(
         "--random-paths",
@@ -119,7 +121,12 @@ def train(options: argparse.Namespace) -> int:
     import jax
 
     from physgen.galaxies.catalogue import read_catalogue
-    from physgen.galaxies.training import TrainingSettings, emulator_settings, train_emulator
+    from physgen.galaxies.training import (
+        TrainingSettings,
+        emulator_settings,
+        for_this_device,
+        train_emulator,
+    )
     from physgen.io import require_writable
 
     require_writable(options.out, options.force or options.resume)
@@ -134,10 +141,13 @@ def train(options: argparse.Namespace) -> int:
         minutes=options.minutes if options.steps is None else None,
         patience=options.patience,
     )
-    on_cpu = jax.default_backend() == "cpu"
-    settings = dataclasses.replace(
-        settings, schedule=schedule, microbatch=settings.microbatch if on_cpu else None
-    )
+    settings = for_this_device(dataclasses.replace(settings, schedule=schedule))
+    if not catalogue.parameter_names:
+        print(
+            f"physgen: note: no parameters in {options.mocks}, one distribution is learned of all "
+            "boxes; --conditions gives a table of parameters",
+            file=sys.stderr,
+        )
     checkpoint = free_checkpoint(options)
     trained = train_emulator(
         jax.random.key(options.seed),
@@ -163,6 +173,7 @@ def distil(options: argparse.Namespace) -> int:
     from physgen.galaxies import distillation
     from physgen.galaxies.catalogue import read_catalogue
     from physgen.galaxies.emulator import GalaxyEmulator
+    from physgen.galaxies.training import for_this_device
     from physgen.io import read_model, require_writable
 
     emulator = GalaxyEmulator.load(options.emulator)
@@ -187,7 +198,7 @@ def distil(options: argparse.Namespace) -> int:
         mocks.parameters[rows],
         counts=mocks.counts[rows],
         evaluations=options.evaluations,
-        training=dataclasses.replace(settings, schedule=schedule),
+        training=for_this_device(dataclasses.replace(settings, schedule=schedule)),
         checkpoint=checkpoint,
         resume=options.resume,
         progress=progress("paths"),

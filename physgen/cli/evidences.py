@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 from physgen.cli.kept import KeptRows, made_of
 from physgen.cli.likelihoods import add_estimates, grid_of
 from physgen.cli.options import (
-    INTERRUPTED,
     add_json,
     add_output,
     add_resume,
     add_seed,
     checkpoint_of,
+    count_up,
     free_checkpoint,
-    goes_on,
     progress,
     require_checkpoint,
+    stopped,
     tell,
     use_cores,
 )
@@ -54,7 +54,14 @@ def add_commands(galaxies) -> None:
         "compare", help="which of several emulators a map is of, from the evidence of each"
     )
     parser.add_argument("observed", type=Path, help="a catalogue of one box or more")
-    parser.add_argument("--emulators", type=Path, nargs="+", required=True, metavar="EMULATOR")
+    parser.add_argument(
+        "--emulators",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="EMULATOR",
+        help="files by `physgen galaxies train`, of the same features and box; two or more",
+    )
     parser.add_argument(
         "--held-out",
         type=Path,
@@ -81,9 +88,7 @@ def compare(options: argparse.Namespace) -> int:
             f"expected one --held-out catalogue for each of {len(options.emulators)} emulators, "
             f"got {len(held_out)}"
         )
-    names = [path.stem for path in options.emulators]
-    if len(set(names)) < len(names):
-        raise InputError(f"expected emulators of different names, got {', '.join(names)}; rename")
+    names = _names_of(options.emulators)
     _require_free(options)
     use_cores(at_most=4)
     import numpy as np
@@ -100,8 +105,7 @@ def compare(options: argparse.Namespace) -> int:
     _require_enough(paths[1:], catalogues[1:])
     rows = _asked(options, emulators, list(zip(paths, catalogues, strict=True)))
     if len(rows) < sum(map(len, catalogues)):
-        print(goes_on(options))
-        return INTERRUPTED
+        return stopped(options)
     observed, known = len(catalogues[0]), None
     if held_out:
         model = np.repeat(np.arange(len(names)), [len(c) for c in catalogues[1:]])
@@ -111,26 +115,36 @@ def compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def _names_of(emulators: list[Path]) -> list[str]:
+    """The stems of the files, or the whole paths where two have one stem."""
+    stems = [path.stem for path in emulators]
+    names = stems if len(set(stems)) == len(stems) else [str(path) for path in emulators]
+    if len(set(names)) < len(names):
+        raise InputError(f"expected emulators in different files, got {', '.join(names)}")
+    return names
+
+
 def _require_free(options: argparse.Namespace) -> None:
-    from physgen.io import require_writable
+    from physgen.io import figure_beside, require_writable
 
     require_checkpoint(options)
-    for path in [options.out, *([options.out.with_suffix(".png")] if options.held_out else [])]:
+    for path in [options.out, *([figure_beside(options.out)] if options.held_out else [])]:
         require_writable(path, options.force or options.resume)
 
 
 def _require_alike(names: list[str], emulators: "list[GalaxyEmulator]") -> None:
     """Densities of other columns, boxes or units cannot be compared."""
-    kinds = [
-        (", ".join(e.domain.features.modelled), e.domain.box_size, e.domain.position_unit)
-        for e in emulators
-    ]
-    for name, kind in zip(names, kinds, strict=True):
+    from physgen.galaxies.units import require_same_units
+
+    domains = [emulator.domain for emulator in emulators]
+    kinds = [(", ".join(d.features.modelled), d.box_size) for d in domains]
+    for name, domain, kind in zip(names, domains, kinds, strict=True):
         if kind != kinds[0]:
             raise InputError(
-                f"expected emulators of the same features, box and unit, got {kinds[0]} of "
-                f"{names[0]} and {kind} of {name}; train them on the same columns"
+                f"expected emulators of the same features and box, got {kinds[0]} of {names[0]} "
+                f"and {kind} of {name}; train them on the same columns"
             )
+        require_same_units(domains[0].units, domain.units, names[0], name)
 
 
 def _require_enough(paths: list[Path], catalogues: "list[Catalogue]") -> None:
@@ -173,8 +187,9 @@ def _asked(
         for number in range(len(rows), len(boxes)):
             path, box, maps = boxes[number]
             key = jax.random.fold_in(jax.random.key(options.seed), number)
+            show_part = count_up(f"box {number + 1}/{len(boxes)}: likelihoods of one emulator")
             grids = [
-                grid_of(options, key, emulator, galaxies, prior)
+                grid_of(options, key, emulator, galaxies, prior, show_part)
                 for emulator, galaxies, prior in zip(emulators, maps, priors, strict=True)
             ]
             values = tuple(grid.log_evidence for grid in grids)
@@ -195,7 +210,7 @@ def _keep(
     known: "CalibratedEvidence | None",
 ) -> None:
     """The table and the figure; the checkpoint goes."""
-    from physgen.io import atomic_path
+    from physgen.io import atomic_path, figure_beside
 
     columns = ["catalogue", "box", *names, *(f"{name}_error" for name in names)]
     more: list[list[float]] = [[] for _ in rows]
@@ -211,7 +226,7 @@ def _keep(
         for row, chances in zip(rows, more, strict=True):
             writer.writerow([row.catalogue, row.box, *row.values, *row.errors, *chances])
     if known is not None:
-        with atomic_path(options.out.with_suffix(".png"), True) as temporary:
+        with atomic_path(figure_beside(options.out), True) as temporary:
             known.plot(_values(rows[:observed])).savefig(temporary, dpi=150)
     checkpoint_of(options).unlink(missing_ok=True)
 
@@ -228,6 +243,8 @@ def _tell(
     rows: list[Evidences],
     known: "CalibratedEvidence | None",
 ) -> None:
+    from physgen.io import figure_beside
+
     figures: dict[str, Any] = {
         "out": options.out,
         "emulators": names,
@@ -252,7 +269,7 @@ def _tell(
             str(options.out),
         ]
     else:
-        figure = options.out.with_suffix(".png")
+        figure = figure_beside(options.out)
         lines += [known.finding(), f"{options.out}, {figure}"]
         figures |= {
             "figure": figure,

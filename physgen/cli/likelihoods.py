@@ -2,12 +2,13 @@
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from physgen.cli.kept import KeptRows, made_of
-from physgen.cli.options import progress
+from physgen.cli.options import count_up, progress
 from physgen.cli.posteriors import require_at_least
 from physgen.interrupts import interrupt_flag
 
@@ -58,13 +59,18 @@ def add_estimates(parser: argparse.ArgumentParser) -> None:
         "--probes", type=int, default=4, help="estimates of each likelihood (default 4)"
     )
     parser.add_argument(
-        "--evaluations", type=int, default=18, help="of the network for each (default 18)"
+        "--evaluations",
+        type=int,
+        default=18,
+        help="of the network for each, a multiple of 3 (default 18)",
     )
 
 
 def likelihood_path(options: argparse.Namespace, box: int | None) -> Path:
     """Where the draws go: --out itself where nothing else does, STEM_likelihood.h5 beside it."""
     out: Path = options.out
+    if options.simulations is None and box is None:
+        return out
     stem = out.stem if options.simulations is None else f"{out.stem}_likelihood"
     return out.with_name(f"{stem}{'' if box is None else f'_{box}'}.h5")
 
@@ -93,7 +99,7 @@ def from_likelihood(
     from physgen.inference.results import PosteriorSamples
 
     require_at_least(2, probes=options.probes)
-    show, found = progress("likelihoods"), []
+    show, found = progress("boxes"), []
     galaxies, masks = clouds(emulator, observed)
     files = [options.emulator, options.observed]
     asked = [options.seed, options.probes, options.evaluations, options.power, options.box]
@@ -103,7 +109,8 @@ def from_likelihood(
             box_key, sample_key = jax.random.split(jax.random.fold_in(key, i))
             known, seconds = kept.rows[i] if i < len(kept.rows) else ([], 0.0)
             answers, started = [np.array(answer) for answer in known], time.monotonic()
-            grid = grid_of(options, box_key, emulator, cloud, prior, options.power, answers)
+            part = count_up(f"box {i + 1}/{len(galaxies)}: likelihoods")
+            grid = grid_of(options, box_key, emulator, cloud, prior, part, options.power, answers)
             if i == len(kept.rows):
                 seconds = time.monotonic() - started
                 kept.append((answers, seconds))
@@ -136,12 +143,14 @@ def grid_of(
     emulator: "GalaxyEmulator",
     galaxies: "tuple[np.ndarray, np.ndarray]",
     prior: "Prior",
+    show: Callable[[int], None],
     power: float = 1.0,
     answers: "list[np.ndarray] | None" = None,
 ) -> "GridPosterior":
     """The posterior of one box, its cloud and mask, from likelihoods as `add_estimates` says.
 
     Args:
+        show: called with the number of likelihoods so far.
         answers: likelihoods that are known, in the order in which they are asked for; those that
             are not known are added.
     """
@@ -164,6 +173,7 @@ def grid_of(
             parts = log_likelihoods(key, emulator, *galaxies, theta, trace=trace, solver=solver)
             answer = np.asarray(parts.of_the_set())
             answers.append(answer)
+            show(sum(len(each) for each in answers))
         return answer
 
     return GridPosterior.of(estimates, prior, power=power)

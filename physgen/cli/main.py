@@ -18,7 +18,7 @@ from physgen.cli import (
     spins,
     validate,
 )
-from physgen.cli.options import INTERRUPTED
+from physgen.cli.options import INTERRUPTED, require_own_output
 from physgen.errors import InputError
 
 
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             warnings.showwarning = _one_line
+            require_own_output(options)
             return options.run(options) or 0
     except InputError as error:
         print(f"physgen: {' '.join(str(error).split())}", file=sys.stderr)

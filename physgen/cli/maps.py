@@ -24,9 +24,9 @@ from physgen.cli.likelihoods import (
 )
 from physgen.cli.options import (
     INTERRUPTED,
-    goes_on,
     require_checkpoint,
     require_parameters_of,
+    stopped,
     tell,
     use_cores,
 )
@@ -80,8 +80,8 @@ def add_commands(galaxies) -> None:
         "--features",
         choices=("all", "position"),
         default="all",
-        help="what to learn from: all that both catalogues have, or positions alone; with "
-        "--emulator, what the emulator has",
+        help="what to learn from: positions, velocities and masses where both catalogues have "
+        "them, or positions alone; with --emulator, what the emulator has",
     )
     add_likelihood(parser)
     add_training(parser)
@@ -129,8 +129,7 @@ def infer(options: argparse.Namespace) -> int:
         prior = uniform_prior(*box, simulations.parameter_names, simulations.parameter_units)
         found, stop = from_likelihood(options, likelihood_key, emulator, observed, prior)
         if stop:
-            print(goes_on(options, likelihood_checkpoint(options)))
-            return INTERRUPTED
+            return stopped(options, likelihood_checkpoint(options))
     embedding = CloudEmbedding(
         box_size=mocks.box_size or np.inf, vectors=0 if mocks.velocity is None else 1
     )
@@ -191,18 +190,19 @@ def _infer_from_likelihood(
     observed: "Catalogue",
     boxes: Boxes,
 ) -> int:
+    from physgen.io import figure_beside
+
     prior = _prior_of(options, emulator.domain)
     found, _ = from_likelihood(options, key, emulator, observed, prior)
     if len(found) < len(observed):
-        print(goes_on(options))
-        return INTERRUPTED
+        return stopped(options)
     _keep_likelihoods(options, found, boxes, observed)
     likelihood_checkpoint(options).unlink(missing_ok=True)
     coverage = covered(found, observed)
     tables = [words(each, None) for each in found[:SHOWN]]
     paths = [likelihood_path(options, box) for box in boxes]
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    figure = options.out.with_suffix(".png")
+    figure = figure_beside(options.out)
     tell(
         options,
         {
@@ -262,7 +262,7 @@ def _headed(boxes: Boxes, tables: list[str]) -> list[str]:
 
 
 def _require_free(options: argparse.Namespace, boxes: Boxes) -> None:
-    from physgen.io import require_writable
+    from physgen.io import figure_beside, require_writable
 
     asked = [] if options.emulator is None else [likelihood_checkpoint(options)]
     if options.simulations is not None:
@@ -273,10 +273,7 @@ def _require_free(options: argparse.Namespace, boxes: Boxes) -> None:
         path.unlink(missing_ok=True)
     if options.emulator is not None:
         require_at_least(2, samples=options.samples)
-        for path in [
-            options.out.with_suffix(".png"),
-            *(likelihood_path(options, b) for b in boxes),
-        ]:
+        for path in [figure_beside(options.out), *(likelihood_path(options, b) for b in boxes)]:
             require_writable(path, options.force or options.resume)
 
 
@@ -300,7 +297,7 @@ def _keep_likelihoods(
     learned: "PosteriorSamples | None" = None,
 ) -> None:
     """Write the draws, and a figure of the first box with what was learned beside it."""
-    from physgen.io import atomic_path
+    from physgen.io import atomic_path, figure_beside
 
     overwrite = options.force or options.resume
     for each, box in zip(found, boxes, strict=True):
@@ -312,7 +309,7 @@ def _keep_likelihoods(
         label="likelihood",
         others=None if learned is None else {"learned": learned},
     )
-    with atomic_path(options.out.with_suffix(".png"), True) as temporary:
+    with atomic_path(figure_beside(options.out), True) as temporary:
         figure.savefig(temporary, dpi=150)
 
 
@@ -320,7 +317,7 @@ def _alike(
     observed: "Catalogue", mocks: "Catalogue", features: str
 ) -> "tuple[Catalogue, Catalogue]":
     """Both catalogues with the features that they share."""
-    import dataclasses
+    from physgen.galaxies.units import require_same_units
 
     if not mocks.parameter_names:
         raise InputError(
@@ -331,19 +328,11 @@ def _alike(
             f"expected both catalogues in one periodic box, got sides {observed.box_size} and "
             f"{mocks.box_size}; give mocks of the observed box, or --box"
         )
-    if observed.position_unit != mocks.position_unit:
-        raise InputError(
-            f"expected positions in one unit, got {observed.position_unit} and "
-            f"{mocks.position_unit}; convert one catalogue"
-        )
-    if features == "position":
-        return observed.positions_only(), mocks.positions_only()
-    left_out = {
-        name: None
-        for name in ("velocity", "log_mass")
-        if getattr(observed, name) is None or getattr(mocks, name) is None
-    }
-    return dataclasses.replace(observed, **left_out), dataclasses.replace(mocks, **left_out)
+    known = () if features == "position" else ("velocity", "log_mass")
+    shared = tuple(n for n in known if n in observed.features and n in mocks.features)
+    observed, mocks = observed.with_features(shared), mocks.with_features(shared)
+    require_same_units(observed.units, mocks.units, "the observed catalogue", "the mocks")
+    return observed, mocks
 
 
 def _simulations(mocks: "Catalogue", width: int) -> "Simulations":

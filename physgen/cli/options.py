@@ -30,6 +30,19 @@ def add_output(parser: argparse.ArgumentParser, what: str, *, required: bool = T
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
 
 
+def require_own_output(options: argparse.Namespace) -> None:
+    """InputError if --out is one of the files that the command reads."""
+    given = vars(options)
+    out = given.get("out")
+    if out is None or not out.exists():
+        return
+    for name, value in given.items():
+        paths = value if isinstance(value, list) else [value]
+        read = [path for path in paths if isinstance(path, Path) and path.exists()]
+        if name != "out" and any(path.samefile(out) for path in read):
+            raise InputError(f"expected --out to be no file that is read, got {out}; name another")
+
+
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """--seed."""
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same numbers")
@@ -76,6 +89,13 @@ def goes_on(options: argparse.Namespace, checkpoint: Path | None = None) -> str:
     return f"interrupted: the same command with --resume goes on from {path}"
 
 
+def stopped(options: argparse.Namespace, checkpoint: Path | None = None) -> int:
+    """Say that Ctrl-C ended the work before there was a result; the exit status."""
+    path = checkpoint_of(options) if checkpoint is None else checkpoint
+    tell(options, {"interrupted": True, "checkpoint": path}, goes_on(options, path))
+    return INTERRUPTED
+
+
 def steps_in_words(steps: int, best: int | None) -> str:
     """ "300 steps", and which was the best where training stopped early, None where it did not."""
     early = "" if best is None else f" (stopped early: best at step {best})"
@@ -110,30 +130,56 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+class _Line:
+    """A line on stderr that is renewed: often on a terminal, every ten seconds elsewhere."""
+
+    def __init__(self, shown: float):
+        self._shown = shown
+        self._live = sys.stderr.isatty()
+
+    def due(self, now: float) -> bool:
+        return now - self._shown >= (0.2 if self._live else 10.0)
+
+    def show(self, now: float, text: str, *, last: bool = False) -> None:
+        self._shown = now
+        end = "\n" if last or not self._live else ""
+        print(f"\r{text:<60}" if self._live else text, end=end, file=sys.stderr, flush=True)
+
+
 def progress(what: str) -> Callable[[int, int], None]:
     """A line on stderr, renewed as work goes on: done, rate, time left.
 
     What is done at the first call has been compiled for and says nothing of the rate; the last line
     has the rate of the whole.
     """
-    started, shown = time.monotonic(), -math.inf
+    started, line = time.monotonic(), _Line(-math.inf)
     first: tuple[int, float] | None = None
-    live = sys.stderr.isatty()
 
     def show(done: int, total: int) -> None:
-        nonlocal shown, first
+        nonlocal first
         now = time.monotonic()
         first = first or (done, now)
-        if done < total and now - shown < (0.2 if live else 10.0):
+        if done < total and not line.due(now):
             return
-        shown, line = now, f"{what} {done}/{total}"
+        text = f"{what} {done}/{total}"
         if done >= total:
-            line += f"  {rate(total / max(now - started, 1e-9))}"
+            text += f"  {rate(total / max(now - started, 1e-9))}"
         elif done > first[0]:
             speed = (done - first[0]) / max(now - first[1], 1e-9)
-            line += f"  {rate(speed)}  {duration((total - done) / speed)} left"
-        end = "\n" if done >= total or not live else ""
-        print(f"\r{line:<60}" if live else line, end=end, file=sys.stderr, flush=True)
+            text += f"  {rate(speed)}  {duration((total - done) / speed)} left"
+        line.show(now, text, last=done >= total)
+
+    return show
+
+
+def count_up(what: str) -> Callable[[int], None]:
+    """A line on stderr for work of unknown length, renewed as it goes on."""
+    line = _Line(time.monotonic())
+
+    def show(done: int) -> None:
+        now = time.monotonic()
+        if line.due(now):
+            line.show(now, f"{what} {done}")
 
     return show
 

@@ -102,11 +102,11 @@ def require_free(
 
     checkpoints: that may be there instead of PATH.checkpoint.
     """
-    from physgen.io import require_writable
+    from physgen.io import figure_beside, require_writable
 
     require_at_least(1, members=options.members)
     require_at_least(2, samples=options.samples)
-    written = [options.out, options.out.with_suffix(".png")]
+    written = [options.out, figure_beside(options.out)]
     for path in [*written, *(samples_path(options.out, box) for box in boxes)]:
         require_writable(path, options.force or options.resume)
     if options.check is not None:
@@ -201,7 +201,7 @@ def keep(
     truth: Any = None,
 ) -> tuple[list[Path], Path]:
     """Write the posterior, the samples of each observation, and a figure of the first few."""
-    from physgen.io import atomic_path
+    from physgen.io import atomic_path, figure_beside
 
     overwrite = options.force or options.resume
     posterior.save(options.out, overwrite=overwrite)
@@ -217,7 +217,7 @@ def keep(
         label="posterior" if not others else "box 1",
         others={f"box {i}": other for i, other in enumerate(others, start=2)},
     )
-    figure_path = options.out.with_suffix(".png")
+    figure_path = figure_beside(options.out)
     with atomic_path(figure_path, overwrite) as temporary:
         figure.savefig(temporary, dpi=150)
     return paths, figure_path

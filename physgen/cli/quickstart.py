@@ -24,10 +24,15 @@ def add_commands(commands) -> None:
 def demo(options: argparse.Namespace) -> None:
     """physgen demo."""
     use_cores(at_most=4)
+    import dataclasses
+
     import jax
 
     from physgen.galaxies.demo import FILES, DemoSettings, require_free_folder, run_demo
 
+    settings = DemoSettings()
+    schedule = dataclasses.replace(settings.schedule, minutes=options.minutes)
+    settings = dataclasses.replace(settings, schedule=schedule)
     if options.force and options.out.is_dir():
         for name in FILES:
             (options.out / name).unlink(missing_ok=True)
@@ -36,7 +41,7 @@ def demo(options: argparse.Namespace) -> None:
     report = run_demo(
         jax.random.key(options.seed),
         options.out,
-        DemoSettings(minutes=options.minutes),
+        settings,
         progress=progress,
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )

@@ -302,21 +302,29 @@ def observe(options: argparse.Namespace) -> None:
     import jax
     import numpy as np
 
-    from physgen.io import atomic_path, read_model, require_writable, write_header
+    from physgen.io import (
+        atomic_path,
+        figure_beside,
+        read_model,
+        require_writable,
+        write_header,
+    )
     from physgen.plots.spins import observed_curves
     from physgen.spins import diagonal_observables, entropy_profile, single_spins
     from physgen.spins.files import WavefunctionSettings, hamiltonian_in, load_wavefunction
     from physgen.spins.reference import exact_observables
     from physgen.spins.tomography.sweep_density import KIND as SWEEP
 
-    require_writable(options.out, options.force)
+    picture = figure_beside(options.out)
+    for written in (options.out, picture):
+        require_writable(written, options.force)
     use_cores(at_most=8)
     path = options.wavefunction
     path = path / "wavefunction.h5" if path.is_dir() else path
     model = read_model(path)
     note_if_interrupted(model)
     if model.kind == SWEEP:
-        return sweeps.observe(options, model)
+        return sweeps.observe(options, model, picture)
     wavefunction = load_wavefunction(path)
     if wavefunction.local_dimension != 2:
         raise InputError(f"expected spins 1/2 in {path}, found larger ones: not provided yet")
@@ -352,7 +360,6 @@ def observe(options: argparse.Namespace) -> None:
         file["wave_numbers"] = diagonal.wave_numbers
         file["histogram/total_2sz"] = diagonal.totals
         file["histogram/samples"] = diagonal.histogram
-    picture = options.out.with_suffix(".png")
     with atomic_path(picture, overwrite=True) as temporary:
         observed_curves(diagonal, estimates["renyi_2_entropy"], known).savefig(temporary, dpi=150)
     middle = wavefunction.n // 2 - 1

@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from physgen.cli.options import (
@@ -132,7 +133,7 @@ def trained_in(figures: dict[str, Any]) -> str:
     return f"{steps_in_words(figures['steps'], best)} in {figures['seconds']:.1f} s"
 
 
-def observe(options: argparse.Namespace, model: "ModelFile") -> None:
+def observe(options: argparse.Namespace, model: "ModelFile", picture: Path) -> None:
     """physgen spins observe, of a file that `fit` wrote."""
     from dataclasses import asdict
 
@@ -160,7 +161,6 @@ def observe(options: argparse.Namespace, model: "ModelFile") -> None:
         for name, estimate in estimates.items():
             for part, values in asdict(estimate).items():
                 file[f"{name}/{part}"] = values
-    picture = options.out.with_suffix(".png")
     with atomic_path(picture, overwrite=True) as temporary:
         sweep_images(names, density.values, found, letter).savefig(temporary, dpi=150)
     figures = {

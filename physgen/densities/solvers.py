@@ -51,8 +51,9 @@ class FixedSteps:
         if self.evaluations < stages or self.evaluations % stages:
             name = type(self.method).__name__
             raise InputError(
-                f"expected evaluations that are a positive multiple of {stages} for {name}, got "
-                f"{self.evaluations}; take {max(stages, -(-self.evaluations // stages) * stages)}"
+                f"expected evaluations that are a positive multiple of {stages}, those of one step "
+                f"({name}), got {self.evaluations}; take "
+                f"{max(stages, -(-self.evaluations // stages) * stages)}"
             )
 
     @property

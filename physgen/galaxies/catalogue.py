@@ -24,6 +24,7 @@ from physgen.galaxies.column import Column
 from physgen.galaxies.readers import read_fields, read_table
 from physgen.io import atomic_path, write_header
 
+KIND = "catalogue"
 _ARRAYS = ("position", "velocity", "log_mass", "mask", "parameters")
 _UNITS = ("position", "velocity", "log_mass")
 
@@ -171,6 +172,12 @@ class Catalogue:
         optional = [name for name in ("velocity", "log_mass") if getattr(self, name) is not None]
         return ("position", *optional, *(column.name for column in self.columns))
 
+    @property
+    def units(self) -> dict[str, str]:
+        """The unit of each feature."""
+        own = {name: getattr(self, f"{name}_unit") for name in _UNITS if name in self.features}
+        return own | {column.name: column.unit for column in self.columns}
+
     def with_features(self, names: tuple[str, ...]) -> Catalogue:
         """The same boxes with no other features than those of these names, and their positions.
 
@@ -224,7 +231,7 @@ def write_catalogue(
     Raises InputError if `path` exists and `overwrite` is False, or if its folder is missing.
     """
     with atomic_path(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
-        write_header(file, "catalogue")
+        write_header(file, KIND)
         file.attrs["parameter_names"] = _strings(catalogue.parameter_names)
         file.attrs["parameter_units"] = _strings(catalogue.parameter_units)
         if catalogue.modelled is not None:

@@ -29,7 +29,7 @@ class DemoSettings:
     training_boxes: int = 2500
     cosmologies: int = 16
     boxes_each: int = 64
-    minutes: float = 4.5
+    schedule: FitSettings = FitSettings(batch_size=16, minutes=4.5, validate_every=500)
 
 
 def run_demo(
@@ -46,6 +46,7 @@ def run_demo(
 
     Raises:
         InputError: if the folder already has one of them.
+        KeyboardInterrupt: after Ctrl-C; files that are there are whole.
     """
     require_free_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,10 +63,11 @@ def run_demo(
     held_out = simulate(key_held_out, parameters, progress=shown("held-out boxes"))
     write_catalogue(folder / "heldout.h5", held_out)
 
-    say(f"2/4 learning p(positions | Omega_m, sigma_8) for {settings.minutes:g} minutes")
-    schedule = FitSettings(batch_size=16, minutes=settings.minutes, validate_every=500)
-    training = replace(TrainingSettings(), schedule=schedule)
+    say("2/4 learning p(positions | Omega_m, sigma_8)")
+    training = replace(TrainingSettings(), schedule=settings.schedule)
     trained = train_emulator(key_fit, mocks.positions_only(), training)
+    if trained.run.interrupted:
+        raise KeyboardInterrupt
     trained.emulator.save(
         folder / "emulator.h5",
         training={"steps": trained.run.steps, "seconds": trained.run.seconds},

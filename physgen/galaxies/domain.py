@@ -25,3 +25,10 @@ class Domain:
     parameter_high: tuple[float, ...]
     position_unit: str = "Mpc/h"
     features: Features = Features()
+
+    @property
+    def units(self) -> dict[str, str]:
+        """The unit of each feature."""
+        of_vectors = {"velocity": self.features.velocity_unit} if self.features.vectors else {}
+        scalars = dict(zip(self.features.names, self.features.units, strict=True))
+        return {"position": self.position_unit, **of_vectors, **scalars}

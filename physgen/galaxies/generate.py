@@ -129,6 +129,13 @@ def checked_counts(
             OutsideTrainingRange,
             stacklevel=3,
         )
+    elif emulator.counts is None and (counts < known).any():
+        warnings.warn(
+            f"{counts.min()} galaxies in a box are other than the {known} of all boxes of the "
+            "training: the emulator extrapolates there",
+            OutsideTrainingRange,
+            stacklevel=3,
+        )
     return counts
 
 

@@ -18,6 +18,8 @@ from physgen.galaxies.catalogue import Catalogue
 from physgen.galaxies.contributions import Contributions
 from physgen.galaxies.emulator import LIKELIHOOD_SOLVER, GalaxyEmulator
 from physgen.galaxies.features import Features
+from physgen.galaxies.padding import packed
+from physgen.galaxies.units import require_same_units
 
 TRACE = Hutchinson(4)
 _OUTSIDE = 0.01
@@ -106,10 +108,11 @@ def clouds(
             there; of fewer it warns, and takes them to be at the end.
     """
     domain = emulator.domain
-    if (catalogue.box_size, catalogue.position_unit) != (domain.box_size, domain.position_unit):
+    require_same_units(domain.units, catalogue.units, "the emulator", "the maps")
+    if catalogue.box_size != domain.box_size:
         raise InputError(
             f"expected maps of box {domain.box_size} {domain.position_unit} as in the emulator's "
-            f"training, got {catalogue.box_size} {catalogue.position_unit}; cut or convert them"
+            f"training, got {catalogue.box_size}; cut them"
         )
     most = int(catalogue.counts.max())
     known = domain.points if emulator.counts is None else emulator.counts.settings.most
@@ -124,10 +127,7 @@ def clouds(
             f"expected maps of at most {known} galaxies, the most that the emulator's counts allow "
             f"for, got one of {most}; train on such maps"
         )
-    events = domain.features.events(catalogue)
-    order = np.argsort(~catalogue.mask, axis=1, kind="stable")[:, :most]
-    events = np.take_along_axis(events, order[..., None], axis=1)
-    mask = np.take_along_axis(catalogue.mask, order, axis=1)
+    events, mask = packed(domain.features.events(catalogue), catalogue.mask)
     events[mask] = _within(domain.features, events[mask])
     return events, mask
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
 from physgen.galaxies.summaries import SummarySettings, choose_settings, summaries
-from physgen.io import atomic_path, require_writable, write_header
+from physgen.io import atomic_path, figure_beside, require_writable, write_header
 from physgen.plots import Measured, measured
 from physgen.stats import knn_distances, over_clouds, pair_counts
 from physgen.stats.points import as_edges
@@ -142,7 +142,7 @@ def write_measurement(
 
     Datasets of each group: `values` (boxes, bins), `mean`, `scatter` and `edges` or `bin_names`.
     """
-    picture = Path(path).with_suffix(".png")
+    picture = figure_beside(path)
     require_writable(picture, overwrite)
     with atomic_path(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
         write_header(file, "statistics")

@@ -226,7 +226,7 @@ def _checked(parameters, settings):
         raise InputError(
             f"grid {settings.grid} is too coarse for smoothing_mass {settings.smoothing_mass:g} at "
             f"Omega_m {omega_m.max():.3g}: ask for a grid of at least "
-            f"{2 * int(np.ceil(settings.box_size / coarsest / 2))}, or a larger mass"
+            f"{2 * int(np.ceil(settings.box_size / coarsest / 2))}, or a smaller box"
         )
     return parameters
 
@@ -238,5 +238,5 @@ def _check_counts(counts, start, parameters, settings):
         raise InputError(
             f"{settings.points} galaxies were asked for and box {start + worst} (Omega_m "
             f"{omega_m:.3g}, sigma_8 {sigma_8:.3g}) has {counts[worst]} peaks: ask for fewer "
-            "points, a larger box_size, or a smaller smoothing_mass (and a finer grid)"
+            "points, or a larger box"
         )

@@ -56,6 +56,12 @@ class TrainingSettings:
     microbatch: int | None = 4
 
 
+def for_this_device(training: TrainingSettings) -> TrainingSettings:
+    """The settings with whole batches at a time where jax has an accelerator."""
+    on_cpu = jax.default_backend() == "cpu"
+    return training if on_cpu else replace(training, microbatch=None)
+
+
 @dataclass(frozen=True)
 class TrainedEmulator:
     """An emulator and the run that made it."""

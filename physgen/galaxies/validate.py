@@ -7,6 +7,7 @@ import numpy as np
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
 from physgen.galaxies.summaries import SummarySettings, choose_settings, fingerprints, summaries
+from physgen.galaxies.units import require_same_units
 from physgen.plots import CaptionedFigure, slices
 from physgen.validation import (
     RandomForest,
@@ -143,11 +144,9 @@ def _check(generated: Catalogue, other: Catalogue, name: str, features: bool = T
             f"generated and {name} boxes must have one size, got {_size(sizes[0])} and "
             f"{_size(sizes[1])}{remedy}"
         )
-    if generated.position_unit != other.position_unit:
-        raise InputError(
-            f"generated and {name} positions must have one unit, got {generated.position_unit} "
-            f"and {other.position_unit}"
-        )
+    require_same_units(
+        generated.units, other.units, "the generated catalogue", f"the {name} catalogue"
+    )
     if generated.parameter_names != other.parameter_names:
         raise InputError(
             f"generated and {name} catalogues must have the same parameters in the same order, got "
@@ -163,13 +162,6 @@ def _check(generated: Catalogue, other: Catalogue, name: str, features: bool = T
             raise InputError(
                 f"the {owner} catalogue has {feature} and the {lacking} catalogue has not: "
                 "compare catalogues with the same features, or positions only"
-            )
-    for feature in ("velocity", "log_mass"):
-        unit = f"{feature}_unit"
-        if feature in generated.features and getattr(generated, unit) != getattr(other, unit):
-            raise InputError(
-                f"generated and {name} {feature} must have one unit, got "
-                f"{getattr(generated, unit)} and {getattr(other, unit)}"
             )
 
 

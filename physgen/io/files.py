@@ -39,6 +39,16 @@ def require_writable(path: str | os.PathLike[str], overwrite: bool = False) -> N
         raise InputError(f"folder {path.parent} is not writable: choose another one")
 
 
+def figure_beside(path: str | os.PathLike[str]) -> Path:
+    """Where the figure of the numbers in `path` goes: STEM.png; InputError if it is that itself."""
+    figure = Path(path).with_suffix(".png")
+    if figure == Path(path):
+        raise InputError(
+            f"expected a name for numbers, got {path}, where their figure goes: give another suffix"
+        )
+    return figure
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it to `path` on success, delete it on failure.

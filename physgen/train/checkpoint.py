@@ -145,7 +145,7 @@ class Checkpoint:
 
 
 def _require_equal(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    for name, value in wanted.items():
+    for name, value in sorted(wanted.items(), key=lambda item: item[0] != "key"):
         there = found.get(name)
         if there == value:
             continue
@@ -153,6 +153,8 @@ def _require_equal(path: Path, found: dict[str, Any], wanted: dict[str, Any]) ->
             changed = [f"{k} {there.get(k)} before, {v} now" for k, v in value.items()
                        if there.get(k) != v]  # fmt: skip
             name = f"{name} ({'; '.join(changed)})"
+        if name == "key":  # it changes the data too, where some are held out
+            name = "random numbers (key, --seed)"
         raise InputError(
             f"checkpoint {path} was made with other {name}: resume it with the same, or start anew"
         )
