@@ -2,16 +2,20 @@
 
 from dataclasses import dataclass
 
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
 from physgen.galaxies.features import Features
+from physgen.galaxies.radial import RadialScores
 
 
 @dataclass(frozen=True)
 class Domain:
     """What an emulator was trained on: the events, the parameters and where they lie.
 
-    box_size is the side of the periodic box, or None in open space, where `scale` is the
-    root-mean-square coordinate; both in `position_unit`. features: what galaxies have besides
-    positions.
+    box_size is the side of the periodic box, or None in open space, where `radial` makes a standard
+    normal cloud of galaxies; scale is the root-mean-square coordinate; all in `position_unit`.
+    features: what galaxies have besides positions.
     """
 
     points: int
@@ -25,6 +29,32 @@ class Domain:
     parameter_high: tuple[float, ...]
     position_unit: str = "Mpc/h"
     features: Features = Features()
+    radial: RadialScores | None = None
+
+    def standardised(self, position: Float[Array, "N 3"]) -> Float[Array, "N 3"]:
+        """Positions as a network sees them: in units of the box, or about standard normal."""
+        if self.radial is not None:
+            return self.radial.apply(position)
+        return position / self._length
+
+    def physical(self, standard: Float[Array, "N 3"]) -> Float[Array, "N 3"]:
+        """Positions in their unit, inside the box if there is one."""
+        if self.radial is not None:
+            return self.radial.invert(standard)
+        position = standard * self._length
+        if self.box_size is None:
+            return position
+        return jnp.where(position >= self.box_size, 0.0, position)
+
+    def log_slope(self, position: Float[Array, "N 3"], mask: Bool[Array, " N"]) -> Float[Array, ""]:
+        """The logarithm of the Jacobian of `standardised`, of the galaxies in the mask."""
+        if self.radial is not None:
+            return jnp.sum(jnp.where(mask, self.radial.log_slope(position), 0.0))
+        return -3 * jnp.sum(mask) * jnp.log(self._length)
+
+    @property
+    def _length(self) -> float:
+        return self.scale if self.box_size is None else self.box_size
 
     @property
     def units(self) -> dict[str, str]:

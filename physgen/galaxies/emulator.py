@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from physgen.densities.base import Gaussian, Uniform, WrappedGaussian
 from physgen.densities.coupling import Coupling, Independent
 from physgen.densities.fields import VelocityField
-from physgen.densities.interpolants import Linear, VarianceExploding
+from physgen.densities.interpolants import Linear, Trigonometric, VarianceExploding
 from physgen.densities.leaps import Leaps
 from physgen.densities.likelihood import LikelihoodEstimate
 from physgen.densities.solvers import (
@@ -77,9 +77,9 @@ class GalaxyEmulator(Density):
 
     A galaxy is a row: its position, then what else `domain.features` says. Positions come first,
     out of a Poisson process in a periodic box, along the minimum image, or out of a Gaussian around
-    the origin in open space; then `carried`, all else given the positions, out of standard normals.
-    Inside, lengths are in units of the box (or of `domain.scale`), and features and parameters are
-    standardised. `counts` is p(N | parameters), None where N is always `domain.points`.
+    the origin in open space, along the trigonometric path, which keeps its size; then `carried`,
+    all else given the positions, out of standard normals. Networks see what is standardised, see
+    `Domain` and `Features`. `counts` is p(N | parameters), None where N is always `domain.points`.
 
     `log_prob` is the density of the ordered array of galaxies, given N, over the units of its
     entries, with the exact trace; `log_prob_estimate` is cheaper, `set_log_prob_estimate` is that
@@ -108,6 +108,7 @@ class GalaxyEmulator(Density):
                 )
             network = settings.network.build(geometry, rngs=rngs)
         noisy = periodic and settings.diffusion
+        path = Linear() if domain.radial is None else Trigonometric()
         base = WrappedGaussian() if noisy else Uniform() if periodic else Gaussian()
         self.domain = domain
         self.settings = settings
@@ -124,7 +125,7 @@ class GalaxyEmulator(Density):
             coupling=settings.coupling,
             clock=Clock(settings.warp),
             solver=FixedSteps(settings.evaluations),
-            interpolant=VarianceExploding() if noisy else Linear(),
+            interpolant=VarianceExploding() if noisy else path,
         )
         self.carried = (
             None
@@ -134,6 +135,7 @@ class GalaxyEmulator(Density):
                 Gaussian(),
                 (domain.points, domain.features.width - 3),
                 solver=FixedSteps(settings.carried_evaluations),
+                interpolant=path,
             )
         )
         few = settings.leaps
@@ -164,11 +166,6 @@ class GalaxyEmulator(Density):
         )
 
     __str__ = __repr__
-
-    @property
-    def length(self) -> float:
-        """The unit of length inside the network, in `domain.position_unit`."""
-        return self.domain.scale if self.domain.box_size is None else self.domain.box_size
 
     def loss(
         self,
@@ -266,7 +263,7 @@ class GalaxyEmulator(Density):
         positions = self.transport.log_prob_draws(
             key_position, position, given, mask, trace=trace, solver=solver
         )
-        positions -= 3 * number * jnp.log(self.length)
+        positions += self.domain.log_slope(galaxies[:, :3], mask)
         features = jnp.zeros_like(positions)
         if self.carried is not None:
             features = self.carried.log_prob_draws(
@@ -357,7 +354,7 @@ class GalaxyEmulator(Density):
             return leaps.draw(transport, key, shape, context, mask)
 
         position = draw(self.transport, self.leaps, key, 3, given)
-        galaxies = self._to_position_unit(position)
+        galaxies = self.domain.physical(position)
         if self.carried is not None:
             features = self.domain.features
             key, width = jax.random.fold_in(key, 1), features.width - 3
@@ -375,13 +372,7 @@ class GalaxyEmulator(Density):
     def _standard(self, galaxies):
         """Positions and what is carried, as the networks see them."""
         carried = self.domain.features.standardised(galaxies[:, 3:])
-        return galaxies[:, :3] / self.length, carried
-
-    def _to_position_unit(self, x):
-        x = x * self.length
-        if self.domain.box_size is None:
-            return x
-        return jnp.where(x >= self.domain.box_size, 0.0, x)
+        return self.domain.standardised(galaxies[:, :3]), carried
 
     def save(
         self,

@@ -22,6 +22,7 @@ from physgen.galaxies.emulator import EmulatorSettings, GalaxyEmulator, NetworkS
 from physgen.galaxies.features import Features
 from physgen.galaxies.padding import alike_together, cut_to_size, packed, sizes
 from physgen.galaxies.portions import microbatch
+from physgen.galaxies.radial import RadialScores
 from physgen.nets.p3m import P3MSettings
 from physgen.nets.pairs import PairSettings
 from physgen.nets.stacked import built
@@ -271,4 +272,5 @@ def _domain(catalogue: Catalogue) -> Domain:
         parameter_high=tuple(parameters.max(axis=0).tolist()),
         position_unit=catalogue.position_unit,
         features=Features.fit(catalogue),
+        radial=None if catalogue.box_size is not None else RadialScores.fit(inside),
     )
