@@ -393,7 +393,7 @@ def test_conditions_become_parameters(tmp_path):
     assert catalogue.counts.tolist() == [1, 1]
     (tmp_path / "c.csv").write_text("a,b\n1,2\n")
     message = error_of(read_catalogue, tmp_path / "a.npz", conditions=tmp_path / "c.csv")
-    assert "parameters must have shape (2, 2)" in message and "(1, 2)" in message
+    assert "c.csv for each of 2 boxes" in message and "got 1;" in message
 
 
 @pytest.mark.parametrize("omega_m", [0.0, 0.3, 1.0])

@@ -114,8 +114,9 @@ def require_parameters_of(emulator: "GalaxyEmulator", found: "Catalogue", path: 
     names = emulator.domain.parameter_names
     if found.parameter_names != names:
         raise InputError(
-            f"expected parameters {names} in {path}, got {found.parameter_names}"
-            f"{of_other_case(found.parameter_names, names)}"
+            f"expected parameters {', '.join(names) or 'none'} in {path}, got "
+            f"{', '.join(found.parameter_names) or 'none'}"
+            f"{of_other_case(found.parameter_names, names)}; rename or reorder them"
         )
 
 

@@ -21,7 +21,7 @@ def add_commands(commands, galaxies) -> None:
     parser.add_argument("--kind", choices=KINDS, help="what the files hold, if it is not plain")
     parser.add_argument("--name", help="of the array, where a file holds several")
     _add_options(parser)
-    parser = galaxies.add_parser("validate", help="the same for catalogues")
+    parser = galaxies.add_parser("validate", help="judge generated galaxies against held-out ones")
     parser.add_argument("generated", type=Path, help="a catalogue")
     parser.add_argument(
         "--against", dest="held_out", type=Path, required=True, help="held-out catalogue"

@@ -280,6 +280,11 @@ def read_catalogue(
     )
     if conditions is not None:
         names, table = read_table(Path(conditions))
+        if len(table) != len(found["position"]):
+            raise InputError(
+                f"expected a row of {conditions} for each of {len(found['position'])} boxes of "
+                f"{path}, got {len(table)}; give one, in the order of the boxes"
+            )
         found |= {"parameters": table, "parameter_names": names, "parameter_units": ()}
     try:
         return Catalogue(**found)
