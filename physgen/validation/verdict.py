@@ -176,6 +176,8 @@ def _worst(failing, sizes):
 
 def _at(statistic, failing):
     scale = statistic.scale(np.unique(np.concatenate(failing)))
+    if scale and statistic.bin_names and statistic.bin_label:
+        scale += f" ({statistic.bin_label})"
     return f" at {scale}" if scale else ""
 
 
