@@ -1,13 +1,15 @@
 """Triangle plots: samples of several parameters, one by one and two by two.
 
-The contours are those of the smallest regions that hold 68% and 95% of the samples, in a histogram
-smoothed with a Gaussian. At a bound the histogram is reflected, so that a posterior that piles up
-there is not pulled down, and the bound is drawn. A pair that is flat but for the noise of the
-samples has no such region: its panel is filled. Of one parameter the shades are central intervals.
+The contours are those of a histogram smoothed with a Gaussian, at the levels above which lie 68%
+and 95% of the samples, so that smoothing makes them rounder and not larger in content. At a bound
+the histogram is reflected, so that a posterior that piles up there is not pulled down, and the
+bound is drawn. A pair that is flat but for the noise of the samples has no such region: its panel
+is filled. Of one parameter the shades are central intervals.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -139,10 +141,10 @@ def _marginal(ax: Axes, values, seen, style, filled: bool):
     smooth /= smooth.max()
     x = _centres(edges)
     if filled:
-        for mass, shade in zip(MASSES, _SHADES, strict=True):
-            ends = np.quantile(values, [(1 - mass) / 2, (1 + mass) / 2])
-            inside = np.concatenate([ends, x[(x > ends[0]) & (x < ends[1])]])
-            inside.sort()
+        outer, inner = ([(1 - mass) / 2, (1 + mass) / 2] for mass in MASSES)
+        ends = np.quantile(values, [outer[0], *inner, outer[1]])
+        for (first, last), shade in zip(pairwise(ends), (*_SHADES, _SHADES[0]), strict=True):
+            inside = np.concatenate([[first], x[(x > first) & (x < last)], [last]])
             colour = to_rgba(style["color"], shade)
             ax.fill_between(inside, np.interp(inside, x, smooth), color=colour, lw=0)
     ax.plot(x, smooth, lw=1.3, **style)
@@ -150,9 +152,13 @@ def _marginal(ax: Axes, values, seen, style, filled: bool):
 
 def _pair(ax: Axes, values, seen, style, filled: bool):
     counts, x, y = np.histogram2d(*values.T, bins=_GRID, range=seen)
-    width = 0.27 * _GRID / len(values) ** 0.25
+    width = 0.33 * _GRID / len(values) ** 0.25
     smooth = gaussian_filter(counts, width)
-    levels = _levels(smooth)
+    cells = [
+        np.clip(np.searchsorted(edges, v) - 1, 0, _GRID - 1)
+        for edges, v in zip((x, y), values.T, strict=True)
+    ]
+    levels = _levels(smooth[cells[0], cells[1]])
     peak, noise = smooth.max(), np.sqrt(levels[0] / (4 * np.pi)) / width
     if peak - levels[0] < _CLEAR * noise:
         if filled:
@@ -168,11 +174,9 @@ def _pair(ax: Axes, values, seen, style, filled: bool):
     )  # fmt: skip
 
 
-def _levels(density: np.ndarray) -> list[float]:
-    """Densities above which lie 95% and 68% of the samples, increasing."""
-    ordered = np.sort(density, axis=None)[::-1]
-    held = np.cumsum(ordered)
-    outer, inner = (ordered[np.searchsorted(held, mass * held[-1])] for mass in MASSES)
+def _levels(densities: np.ndarray) -> list[float]:
+    """Densities above which lie 95% and 68% of the samples that have these, increasing."""
+    outer, inner = np.quantile(densities, [1 - mass for mass in MASSES])
     return [float(outer), float(max(inner, np.nextafter(outer, np.inf)))]
 
 
@@ -208,7 +212,9 @@ def _bound(axes, i: int, edges: Sequence[float]) -> bool:
 def _with_room(limits: tuple[float, float], edges: Sequence[float]) -> tuple[float, float]:
     """Limits a little beyond the edges, so that these are seen."""
     room = 0.03 * (limits[1] - limits[0])
-    return min([limits[0], *(e - room for e in edges)]), max([limits[1], *(e + room for e in edges)])
+    return min([limits[0], *(e - room for e in edges)]), max(
+        [limits[1], *(e + room for e in edges)]
+    )
 
 
 def _mark(axes, truth):
