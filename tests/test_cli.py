@@ -129,6 +129,16 @@ def test_same_seed_same_file(capsys, tmp_path):
     np.testing.assert_array_equal(first.position, second.position)
 
 
+def test_a_scatter_over_several_parameters_is_called_that(capsys, tmp_path):
+    parameters = np.repeat([[0.2, 0.8], [0.3, 0.8], [0.3, 0.9]], 2, axis=0).astype(np.float32)
+    write_catalogue(tmp_path / "mixed.h5", cloud(6, parameters=parameters))
+    said = "scatter of all boxes, 3 parameter sets together"
+    assert f"+- {said}" in run(capsys, "stats", tmp_path / "mixed.h5")[1]
+    drawn = figure(measure(read_catalogue(tmp_path / "mixed.h5"))).axes[0]
+    assert said in drawn.get_legend_handles_labels()[1]
+    assert measure(cloud(6)).scatter == "single-box scatter"
+
+
 def test_fixed_cosmology(capsys, tmp_path):
     out = tmp_path / "fixed.h5"
     arguments = ["--n", 2, "--points", 16, "--box", 64, "--grid", 32, "--out", out]

@@ -5,6 +5,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 
 from physgen import InputError
 from physgen.plots import Curves, Measured, curves, measured
@@ -24,7 +26,7 @@ def report():
     def statistics(values):
         return [
             Statistic("a <curve>", "a", "km/s", "r", "Mpc/h", values, edges=np.arange(4.0)),
-            Statistic("quantiles", "q", "", "", "", values, bin_names=("5%", "50%", "95%")),
+            Statistic("quantiles", "q", "", "quantile", "", values, bin_names=("5%", "50%", "95%")),
         ]
 
     return validate(
@@ -35,6 +37,13 @@ def report():
         parameter_names=("<b>",),
         memorisation=memorisation_test(features, rng.normal(size=(20, 4)), features),
     )
+
+
+def test_what_named_bins_are_is_said_in_words_and_above_the_figure(report):
+    assert any("quantiles too high at 5% to 50% (quantile)," in text for text in report.findings)
+    strips = report_figures(report)[0].figure
+    titles = [ax.get_title(loc="left") for ax in strips.axes]
+    assert "quantiles: quantile" in titles and "a <curve>: r [Mpc/h]" in titles
 
 
 def test_p_values_are_never_zero():
@@ -75,7 +84,7 @@ class Page(HTMLParser):
 )
 def test_values_over_decades_stand_on_a_logarithmic_axis(values, scale):
     mean, small = np.array(values), np.full(len(values), 1e-5)
-    panel = Curves("", mean, np.ones_like(mean), small, mean, small, np.zeros_like(mean))
+    panel = Curves("", mean, small, small, mean, small, np.zeros_like(mean))
     edges = np.arange(len(values) + 1.0)
     figure = curves([panel], label="n", bin_label="m", edges=edges, bin_names=None)
     assert figure.axes[0].get_yscale() == scale
@@ -158,3 +167,53 @@ def test_bad_places_are_told_in_one_line(tmp_path, report):
         with pytest.raises(InputError, match=words) as error:
             write_report(folder, report)
         assert "\n" not in str(error.value)
+
+
+def panel(mean, scatter, z):
+    error = 0.1 * scatter
+    return Curves("a", mean, scatter, error, mean + z * scatter, error, z)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 3e4])
+def test_labels_of_vertical_axes_are_whole_and_clear_of_numbers(size):
+    """With numbers of many digits above and differences of 21 below."""
+    mean = size * np.array([-0.95, 0.15, 0.35])
+    figure = curves(
+        [panel(mean, np.full(3, 0.1 * size), np.array([20.7, 0.0, -1.0]))],
+        label="distance to the k-th neighbour, a long name [Mpc/h]",
+        bin_label="r",
+        edges=np.arange(1.0, 5.0),
+        bin_names=None,
+    )
+    FigureCanvasAgg(figure).draw()
+    for ax in figure.axes:
+        label = ax.yaxis.label.get_window_extent()
+        assert label.x0 > 0 and label.y0 > 0 and label.y1 < figure.bbox.y1
+        numbers = [t.get_window_extent() for t in ax.get_yticklabels() if t.get_text()]
+        assert label.x1 < min(box.x0 for box in numbers)
+
+
+def test_named_bins_have_a_bar_each_and_no_band_from_one_to_the_next():
+    mean, scatter, names = np.array([1.0, 3.0, 2.0]), np.full(3, 0.5), ("25%", "75%", "25%")
+    drawn = [
+        curves(
+            [panel(mean, scatter, np.zeros(3))], label="", bin_label="", edges=None, bin_names=names
+        ),
+        measured([Measured("", "", mean, scatter, None, names)]),
+    ]
+    for figure in drawn:
+        (bars,) = figure.axes[0].containers[:1]
+        assert [(b.get_y(), b.get_height()) for b in bars] == [(m - 0.5, 1.0) for m in mean]
+        assert not any(isinstance(c, PolyCollection) for c in figure.axes[0].collections)
+
+
+def test_what_is_far_below_the_scatter_is_not_magnified():
+    """Between minus and plus the median of |mean| + scatter the axis is linear."""
+    mean = np.array([1.0, 0.2, 0.01, -0.1, 0.002, -0.01])
+    figure = curves(
+        [panel(mean, np.full(6, 0.1), np.zeros(6))], label="", bin_label="",
+        edges=np.arange(1.0, 8.0), bin_names=None,
+    )  # fmt: skip
+    place = figure.axes[0].transData.transform
+    down, up = (place((1.0, y))[1] - place((1.0, 0.0))[1] for y in (-0.05, 0.1))
+    assert up == pytest.approx(-2 * down)

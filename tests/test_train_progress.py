@@ -17,8 +17,8 @@ def test_progress_off_a_terminal_is_a_line_now_and_then():
     line.status(Status(100, 100, 2.0, 0.5, True))
     line.note("by the way")
     first, last, note = stream.getvalue().splitlines()
-    assert first == "step 1/?  loss 2"
-    assert re.fullmatch(r"step 100/100  loss 2  validation 0\.5  \S+ steps/s", last)
+    assert first == "step 1/?  running loss 2"
+    assert re.fullmatch(r"step 100/100  running loss 2  validation 0\.5  \S+ steps/s", last)
     assert note == "by the way"
 
 

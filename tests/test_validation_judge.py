@@ -48,7 +48,7 @@ def test_a_large_bias_is_fake_and_named_with_scale_direction_and_size():
     rng = np.random.default_rng(0)
     report = judge(ensemble(rng), ensemble(rng, shift=np.array([-2.0, -1.5, 0, 0])))
     assert report.grade is Grade.FAKE and not report.passed
-    assert report.verdict.startswith("fake, the bias is up to")
+    assert report.verdict.startswith("fake, the largest significant bias is")
     (finding,) = (f for f in report.findings if not f.startswith("scatter"))
     assert finding.startswith("xi too low at 2-6 Mpc/h")
     assert "worst at 2-4 Mpc/h" in finding and "in 2 of 2 parameter sets" in finding
@@ -61,10 +61,37 @@ def test_a_small_bias_is_distinguishable_and_bounded():
     rng = np.random.default_rng(0)
     report = judge(ensemble(rng, 400), ensemble(rng, 400, shift=np.array([0, 0, 0.4, 0])))
     assert report.grade is Grade.DISTINGUISHABLE
-    limit = float(report.headline.split("measured is ")[1].split()[0])
+    limit = float(report.headline.split("significant bias is ")[1].split()[0])
     assert 0.4 < limit < 0.6
     assert f"up to {limit:.2f} of a single box's scatter" in report.findings[0]
     assert report.findings[0].startswith("xi too high at 6-9 Mpc/h")
+
+
+def test_the_headline_tells_a_significant_bias_from_a_larger_one_by_chance():
+    """One generated box is far off in the last bin: a mean that is off by 5, but by one sigma."""
+    rng = np.random.default_rng(0)
+    real, generated = ensemble(rng, 100), ensemble(rng, 100, shift=np.array([-0.7, 0, 0, 0]))
+    generated[0, 3] += 500.0
+    report = judge(real, generated, tolerance=0.4)
+    (mean,) = (f for f in report.statistics[0].findings if not f.of_spread)
+    largest = report.statistics[0].max_z
+    assert largest > 4 and 0.5 < mean.size < 1.2
+    assert f"the largest significant bias is {mean.size:.2f} of" in report.headline
+    assert f"(up to {largest:.2f} is seen, but not established)" in report.headline
+
+
+def test_each_finding_averages_the_bins_that_it_is_about():
+    """The same bin is too low at one parameter set and too high at the other."""
+    rng = np.random.default_rng(0)
+    real, generated = ensemble(rng, 100), ensemble(rng, 100)
+    generated[:100, 1:3] -= 2.0  # at Omega_m = 0.3, whose group is the second
+    generated[100:, 1:3] += 1.5
+    report = judge(real, generated)
+    z = [c.z[1:3].mean() for c in report.statistics[0].comparisons]
+    said = {f.split()[2]: f.split("on average ")[1] for f in report.findings}
+    assert z[1] < 0 < z[0]
+    assert said["low"] == f"{z[1]:+.2f} over the 2 bins too low of all parameter sets"
+    assert said["high"] == f"{z[0]:+.2f} over the 2 bins too high of all parameter sets"
 
 
 def test_tolerance_and_level_are_settings():

@@ -16,7 +16,7 @@ from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
 from physgen.galaxies.summaries import SummarySettings, choose_settings, summaries
 from physgen.io import atomic_path, figure_beside, require_writable, write_header
-from physgen.plots import Measured, measured
+from physgen.plots import Measured, measured, with_unit
 from physgen.stats import knn_distances, over_clouds, pair_counts
 from physgen.stats.points import as_edges
 from physgen.validation import Statistic
@@ -27,19 +27,31 @@ _OPEN_EDGES = np.geomspace(0.5, 24, 13)  # times the median distance to the near
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Statistics of every box of a catalogue: the ordered pairs in bins first, then `summaries`."""
+    """Statistics of every box of a catalogue: the ordered pairs in bins first, then `summaries`.
+
+    The scatter is that of all boxes, those of different parameters (parameter_sets of them) too.
+    """
 
     boxes: int
     galaxies: int
     box_size: float | None
     statistics: tuple[Statistic, ...]
+    parameter_sets: int = 1
+
+    @property
+    def scatter(self) -> str:
+        """What the scatter is, in words."""
+        if self.parameter_sets == 1:
+            return "single-box scatter"
+        return f"scatter of all boxes, {self.parameter_sets} parameter sets together"
 
     def to_dict(self) -> dict[str, Any]:
-        """Means over boxes and single-box scatter, ready for JSON (NaN becomes None)."""
+        """Means over boxes and their scatter, ready for JSON (NaN becomes None)."""
         return {
             "boxes": self.boxes,
             "galaxies": self.galaxies,
             "box_size": self.box_size,
+            "parameter_sets": self.parameter_sets,
             "statistics": [
                 {
                     "name": statistic.name,
@@ -59,9 +71,11 @@ class Measurement:
         where = "open space" if self.box_size is None else f"a periodic box of {self.box_size:g}"
         galaxies = counted(self.galaxies, "galaxy", "galaxies")
         lines = [f"{galaxies} in {counted(self.boxes, 'box', 'boxes')}, {where}"]
+        if self.boxes > 1:
+            lines.append(f"+- {self.scatter}")
         for statistic in self.statistics:
             mean, scatter = moments(statistic)
-            label = _with_unit(statistic.label, statistic.unit)
+            label = with_unit(statistic.label, statistic.unit)
             if statistic.bin_names == ("",):  # one number, said above if of one box
                 if self.boxes > 1:
                     lines += ["", f"{label} a box  {mean[0]:.4g}  +- {scatter[0]:.3g}"]
@@ -106,6 +120,7 @@ def measure(catalogue: Catalogue, *, edges: ArrayLike | None = None) -> Measurem
         galaxies=int(catalogue.counts.sum()),
         box_size=catalogue.box_size,
         statistics=(pairs, *summaries(catalogue, settings)),
+        parameter_sets=_different(catalogue.parameters),
     )
 
 
@@ -119,19 +134,20 @@ def moments(statistic: Statistic) -> tuple[Float[np.ndarray, " p"], Float[np.nda
 
 
 def figure(measurement: Measurement) -> Figure:
-    """Every statistic with its single-box scatter."""
+    """Every statistic with its scatter between boxes."""
     return measured(
         [
             Measured(
-                _with_unit(statistic.label, statistic.unit),
-                _with_unit(statistic.bin_label, statistic.bin_unit),
+                with_unit(statistic.label, statistic.unit),
+                with_unit(statistic.bin_label, statistic.bin_unit),
                 *moments(statistic),
                 statistic.edges,
                 statistic.bin_names,
             )
             for statistic in measurement.statistics
             if statistic.values.shape[1] > 1 and np.isfinite(statistic.values).any()
-        ]
+        ],
+        measurement.scatter,
     )
 
 
@@ -177,9 +193,9 @@ def choose_edges(catalogue: Catalogue) -> Float[np.ndarray, " b1"]:
     return np.array([float(f"{typical * factor:.2g}") for factor in _OPEN_EDGES])
 
 
+def _different(parameters: Float[np.ndarray, "n q"]) -> int:
+    return len(np.unique(parameters, axis=0)) if parameters.shape[1] else 1
+
+
 def _listed(values: Float[np.ndarray, " p"]) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in values]
-
-
-def _with_unit(label: str, unit: str) -> str:
-    return f"{label} [{unit}]" if unit else label

@@ -155,7 +155,7 @@ def _neighbour_distances(catalogue, neighbours):
     unit = catalogue.position_unit
     label = "distance to the k-th neighbour"
     return Statistic(
-        "neighbour distances", label, unit, "neighbour, quantile", "", values, bin_names=names
+        "neighbour distances", label, unit, "k-th neighbour, quantile", "", values, bin_names=names
     )
 
 

@@ -159,7 +159,9 @@ class PosteriorSamples:
         label: str = "posterior",
         others: Mapping[str, "PosteriorSamples"] | None = None,
     ) -> Figure:
-        """Triangle plot; `truth` (d,) is marked, `others` are laid over it under their labels.
+        """Triangle plot, with medians and central 68% intervals above it.
+
+        `truth` (d,) is marked, `others` are laid over it under their labels.
 
         Raises:
             InputError: for others of other parameters, and a truth of another shape.
@@ -296,7 +298,7 @@ def _decimals(error: float) -> int:
 def _title(row: Mapping[str, float]) -> str:
     up, down = row["high_68"] - row["median"], row["median"] - row["low_68"]
     digits = _decimals(min(up, down))
-    return f"{row['median']:z.{digits}f} +{up:.{digits}f} -{down:.{digits}f}"
+    return f"median and 68%\n{row['median']:z.{digits}f} +{up:.{digits}f} -{down:.{digits}f}"
 
 
 def _latex(label: str, unit: str) -> str:

@@ -1,5 +1,6 @@
 """Figures of two ensembles of curves or points: real and generated."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodF
 
 from physgen.plots.style import BAND, BAND_EDGE, GENERATED, REAL, SMALL, grid
 
-_LINEAR_RANGE = 10.0  # a ratio of largest to median value above which a scale is logarithmic
+_LINEAR_RANGE = 5.0  # a ratio of largest to median reach above which a scale is not linear
+_LETTERS = 38  # of a line of the label of a vertical axis
 _DECADES = 30.0  # a ratio of largest to least above which values stand on a logarithmic axis
 _LOG_RANGE = 8.0  # a ratio of last to first bin above which bins stand on a logarithmic axis
 
@@ -90,18 +92,21 @@ def curves(
     """Means of real and generated boxes, one column a panel, and below them the difference.
 
     Bins are ranges (`edges`) or named (`bin_names`). The band is a single real box's scatter, the
-    bars are errors of the means. Values over decades stand on a logarithmic axis, those below zero
-    as open symbols.
+    bars are errors of the means; bins with names have a bar each for the scatter. Values over
+    decades stand on a logarithmic axis, those below zero as open symbols.
     """
     margin = 0.5 if bin_names is None else 0.95
+    left, wide = 1.0, 3.0
     figure, axes = grid(
-        2, len(panels), panel=(3.0, 1.8), heights=(2.4, 1), gaps=(0.12, 0.08), bottom=margin
-    )
+        2, len(panels), panel=(wide, 1.8), heights=(2.4, 1), gaps=(0.12, 0.08), bottom=margin,
+        left=left,
+    )  # fmt: skip
     means = np.concatenate([p.mean_real for p in panels])
     bottom = None if edges is None else _bottom_of_decades(means)
     for (top, low), panel in zip(axes.T, panels, strict=True):
         x = _place_bins(low, edges, bin_names)
-        _band(top, x, panel.mean_real, panel.scatter, bottom, "held-out: scatter of one")
+        one = "held-out: scatter of one"
+        _band(top, x, panel.mean_real, panel.scatter, bottom, one, joined=bin_names is None)
         joined = {} if bin_names is None else {"linestyle": "none"}
         for style, mean, error, name in (
             (REAL, panel.mean_real, panel.error_real, "held-out: mean"),
@@ -124,13 +129,19 @@ def curves(
             **(GENERATED | joined),
         )
         low.set_xlabel(bin_label)
-    sizes = np.abs(means)
+    reach = np.concatenate([np.abs(p.mean_real) + np.nan_to_num(p.scatter) for p in panels])
+    reach = reach[reach > 0]
     if bottom is not None:
         _log_scale(axes[0, 0], bottom)
-    elif edges is not None and np.nanmax(sizes) > _LINEAR_RANGE * np.nanmedian(sizes):
-        axes[0, 0].set_yscale("symlog", linthresh=0.01 * np.nanmax(sizes))
-    axes[0, 0].set_ylabel(label, fontsize=9)
+    elif edges is not None and reach.max(initial=0) > _LINEAR_RANGE * np.median(reach):
+        axes[0, 0].set_yscale("symlog", linthresh=np.median(reach))
+    else:
+        axes[0, 0].ticklabel_format(axis="y", scilimits=(-3, 4))
+    axes[0, 0].set_ylabel(textwrap.fill(label, _LETTERS), fontsize=9)
     axes[1, 0].set_ylabel("difference\n/ scatter", fontsize=9)
+    for ax in axes[:, 0]:
+        ax.yaxis.set_label_coords((0.4 - left) / wide, 0.5)
+        ax.tick_params(axis="y", labelsize=9)
     legends = [top.get_legend_handles_labels() for top in axes[0]]
     named = {name: handle for pair in legends for handle, name in zip(*pair, strict=True)}
     axes[0, 0].legend(named.values(), named.keys(), fontsize=SMALL, frameon=False)
@@ -141,7 +152,7 @@ def curves(
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """One statistic of a catalogue, (p,) each: mean over boxes and single-box scatter (or NaN)."""
+    """One statistic of a catalogue, (p,) each: mean over boxes and their scatter (or NaN)."""
 
     label: str
     bin_label: str
@@ -151,8 +162,11 @@ class Measured:
     bin_names: Sequence[str] | None
 
 
-def measured(panels: Sequence[Measured]) -> Figure:
-    """The statistics of one catalogue, a panel each; those over decades on a log axis."""
+def measured(panels: Sequence[Measured], band: str = "single-box scatter") -> Figure:
+    """The statistics of one catalogue, a panel each; those over decades on a log axis.
+
+    `band` says what the scatter is.
+    """
     rows = -(-len(panels) // 2)
     figure = Figure(figsize=(9.0, 3.1 * rows), layout="constrained")
     places = figure.add_gridspec(rows, 2)
@@ -163,17 +177,15 @@ def measured(panels: Sequence[Measured]) -> Figure:
         several = bool(np.isfinite(panel.scatter).any())
         name = "mean of the boxes" if several else "this catalogue"
         bottom = _bottom_of_decades(panel.mean)
-        if several and panel.edges is None:
-            band = panel.mean - panel.scatter, panel.mean + panel.scatter
-            ax.vlines(x, *band, color=BAND, lw=5, label="single-box scatter")
-        elif several:
-            _band(ax, x, panel.mean, panel.scatter, bottom, "single-box scatter")
+        if several:
+            joins = panel.edges is not None
+            _band(ax, x, panel.mean, panel.scatter, bottom, band, joined=joins)
         joined = REAL if panel.edges is not None else REAL | {"linestyle": "none"}
         _means(ax, x, panel.mean, None, bottom is not None, name, joined)
         if bottom is not None:
             _log_scale(ax, bottom)
         ax.set_xlabel(panel.bin_label)
-        ax.set_ylabel(panel.label, fontsize=9)
+        ax.set_ylabel(textwrap.fill(panel.label, _LETTERS), fontsize=9)
         ax.legend(fontsize=SMALL, frameon=False)
     return figure
 
@@ -247,13 +259,19 @@ def _bottom_of_decades(values: np.ndarray) -> float | None:
     return None
 
 
-def _band(ax: Axes, x, mean, scatter, bottom: float | None, label: str) -> None:
-    """The scatter about a mean; on a logarithmic axis down to its bottom."""
+def _band(ax: Axes, x, mean, scatter, bottom: float | None, label: str, joined: bool) -> None:
+    """The scatter about a mean, a bar for each bin that is not `joined` to the next; on a
+    logarithmic axis down to its bottom."""
     if bottom is None:
         low, high = mean - scatter, mean + scatter
     else:
         low, high = np.maximum(np.abs(mean) - scatter, bottom), np.abs(mean) + scatter
-    ax.fill_between(x, low, high, fc=BAND, ec=BAND_EDGE, lw=0.6, label=label)
+    style = {"fc": BAND, "ec": BAND_EDGE, "lw": 0.6, "label": label}
+    if joined:
+        ax.fill_between(x, low, high, **style)
+    else:
+        ax.use_sticky_edges = False
+        ax.bar(x, high - low, width=0.6, bottom=low, **style)
 
 
 def _means(ax: Axes, x, mean, error, log: bool, label: str, style) -> None:

@@ -1,13 +1,16 @@
 """Triangle plots: samples of several parameters, one by one and two by two.
 
-The contours are those of the smallest regions that hold 68% and 95% of the samples, in a histogram
-smoothed with a Gaussian. At a bound the histogram is reflected, so that a posterior that piles up
-there is not pulled down. A pair that is flat but for the noise of the samples has no such region:
-its panel is filled.
+The contours are those of a histogram smoothed with a Gaussian, at the levels above which lie 68%
+and 95% of the samples, so that smoothing makes them rounder and not larger in content. At a bound
+the histogram is reflected, so that a posterior that piles up there is not pulled down, and the
+bound is drawn. A pair that is flat but for the noise of the samples has no such region: its panel
+is filled. Of one parameter the shades are central intervals.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -22,13 +25,14 @@ from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter
 
 from physgen.errors import InputError
-from physgen.plots.style import SETS, SMALL, TRUTH, with_unit
+from physgen.plots.style import BAND_EDGE, SETS, SMALL, TRUTH, with_unit
 
 MASSES = (0.95, 0.68)
 _GRID = 100  # cells of a histogram along an axis
 _TAIL = 0.002  # of the samples on either side that need not be seen
 _MARGIN = 0.12  # of the range of the samples
 _SHADES = (0.25, 0.5)  # opacity of the 95% and 68% regions
+_EDGE: dict[str, Any] = {"color": BAND_EDGE, "linestyle": (0, (6, 2)), "linewidth": 1.2}
 _CLEAR = 9.0  # sigma by which a peak stands above the 95% contour; 6 of noise alone
 
 
@@ -53,7 +57,8 @@ def triangle(
     """Marginal densities on the diagonal, contours of pairs below it.
 
     The first set is filled, further ones are lines. truth (d,) is marked in every panel, low and
-    high (d,) bound the parameters, titles (d,) stand above the diagonal.
+    high (d,) are the edges of the prior, drawn where they are in sight, titles (d,) stand above the
+    diagonal.
 
     Raises:
         InputError: if a set or an argument has not one column for each name, and for no set, more
@@ -80,6 +85,7 @@ def triangle(
         raise InputError(f"expected a truth of shape ({d},), got {marked.shape}")
     ranges = [[_range(s.samples[:, i], bounds[i]) for i in range(d)] for s in sets]
     figure, axes = _panels(d)
+    bounded = False
     for (style, entry), seen in zip(zip(SETS, sets, strict=False), ranges, strict=True):
         filled = entry is sets[0]
         for i in range(d):
@@ -92,12 +98,15 @@ def triangle(
         if marked is not None:
             span = 0.05 * (limits[1] - limits[0])
             limits = min(limits[0], marked[i] - span), max(limits[1], marked[i] + span)
+        edges = [edge for edge in bounds[i] if limits[0] <= edge <= limits[1]]
+        bounded |= _bound(axes, i, edges)
+        limits = _with_room(limits, edges)
         _label(axes, i, limits, with_unit(names[i], units[i]))
         if titles is not None:
             axes[i, i].set_title(titles[i], fontsize=SMALL)
     if marked is not None:
         _mark(axes, marked)
-    _legend(figure, axes, sets, marked is not None)
+    _legend(figure, axes, sets, marked is not None, bounded)
     return figure
 
 
@@ -132,15 +141,24 @@ def _marginal(ax: Axes, values, seen, style, filled: bool):
     smooth /= smooth.max()
     x = _centres(edges)
     if filled:
-        ax.fill_between(x, smooth, color=style["color"], alpha=_SHADES[0], lw=0)
+        outer, inner = ([(1 - mass) / 2, (1 + mass) / 2] for mass in MASSES)
+        ends = np.quantile(values, [outer[0], *inner, outer[1]])
+        for (first, last), shade in zip(pairwise(ends), (*_SHADES, _SHADES[0]), strict=True):
+            inside = np.concatenate([[first], x[(x > first) & (x < last)], [last]])
+            colour = to_rgba(style["color"], shade)
+            ax.fill_between(inside, np.interp(inside, x, smooth), color=colour, lw=0)
     ax.plot(x, smooth, lw=1.3, **style)
 
 
 def _pair(ax: Axes, values, seen, style, filled: bool):
     counts, x, y = np.histogram2d(*values.T, bins=_GRID, range=seen)
-    width = 0.27 * _GRID / len(values) ** 0.25
+    width = 0.33 * _GRID / len(values) ** 0.25
     smooth = gaussian_filter(counts, width)
-    levels = _levels(smooth)
+    cells = [
+        np.clip(np.searchsorted(edges, v) - 1, 0, _GRID - 1)
+        for edges, v in zip((x, y), values.T, strict=True)
+    ]
+    levels = _levels(smooth[cells[0], cells[1]])
     peak, noise = smooth.max(), np.sqrt(levels[0] / (4 * np.pi)) / width
     if peak - levels[0] < _CLEAR * noise:
         if filled:
@@ -156,11 +174,9 @@ def _pair(ax: Axes, values, seen, style, filled: bool):
     )  # fmt: skip
 
 
-def _levels(density: np.ndarray) -> list[float]:
-    """Densities above which lie 95% and 68% of the samples, increasing."""
-    ordered = np.sort(density, axis=None)[::-1]
-    held = np.cumsum(ordered)
-    outer, inner = (ordered[np.searchsorted(held, mass * held[-1])] for mass in MASSES)
+def _levels(densities: np.ndarray) -> list[float]:
+    """Densities above which lie 95% and 68% of the samples that have these, increasing."""
+    outer, inner = np.quantile(densities, [1 - mass for mass in MASSES])
     return [float(outer), float(max(inner, np.nextafter(outer, np.inf)))]
 
 
@@ -183,6 +199,24 @@ def _label(axes, i: int, limits: tuple[float, float], label: str):
         axes[i, 0].set_ylabel(label, fontsize=9)
 
 
+def _bound(axes, i: int, edges: Sequence[float]) -> bool:
+    """Draw the edges of the prior of one parameter; whether there are any."""
+    for edge in edges:
+        for ax in axes[i:, i]:
+            ax.axvline(edge, **_EDGE)
+        for ax in axes[i, :i]:
+            ax.axhline(edge, **_EDGE)
+    return bool(edges)
+
+
+def _with_room(limits: tuple[float, float], edges: Sequence[float]) -> tuple[float, float]:
+    """Limits a little beyond the edges, so that these are seen."""
+    room = 0.03 * (limits[1] - limits[0])
+    return min([limits[0], *(e - room for e in edges)]), max(
+        [limits[1], *(e + room for e in edges)]
+    )
+
+
 def _mark(axes, truth):
     for i in range(len(truth)):
         axes[i, i].axvline(truth[i], **TRUTH, marker="none")
@@ -192,18 +226,19 @@ def _mark(axes, truth):
             axes[i, j].plot(truth[j], truth[i], marker="s", ms=4, color=TRUTH["color"])
 
 
-def _legend(figure, axes, sets, marked: bool):
+def _legend(figure, axes, sets, marked: bool, bounded: bool):
     handles: list[Artist] = [
         Line2D([], [], lw=1.3, label=entry.label, **style)
         for entry, style in zip(sets, SETS, strict=False)
     ]
     if marked:
         handles.append(Line2D([], [], marker="s", ms=4, label="truth", **TRUTH))
-    if len(axes) > 1:
-        handles += [
-            Patch(color=to_rgba(SETS[0]["color"], shade), lw=0, label=f"{mass:.0%} of the samples")
-            for mass, shade in zip(MASSES[::-1], _SHADES[::-1], strict=True)
-        ]
+    if bounded:
+        handles.append(Line2D([], [], label="edge of the prior", **_EDGE))
+    handles += [
+        Patch(color=to_rgba(SETS[0]["color"], shade), lw=0, label=f"{mass:.0%} of the samples")
+        for mass, shade in zip(MASSES[::-1], _SHADES[::-1], strict=True)
+    ]
     place = axes[0, 0].get_position()
     figure.legend(
         handles=handles, loc="upper left", fontsize=SMALL, frameon=False,

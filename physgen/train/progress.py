@@ -58,9 +58,10 @@ class Silent:
 class ProgressLine:
     """One status line on a stream (stderr), with running means of the loss and the scalars.
 
-    `describe` says of the means what is worth saying, the loss alone if None. The line is rewritten
-    in place on a terminal; elsewhere a new one appears at most every `interval` seconds, and at the
-    end.
+    `describe` says of the means what is worth saying, the loss alone if None; `gradient_step`
+    validates averaged parameters, so that the two losses are not to be compared. The line is
+    rewritten in place on a terminal; elsewhere a new one appears at most every `interval` seconds,
+    and at the end.
     """
 
     def __init__(
@@ -118,4 +119,4 @@ class ProgressLine:
 
 
 def _loss(means: Mapping[str, float]) -> list[str]:
-    return [f"loss {means['loss']:.4g}"]
+    return [f"running loss {means['loss']:.4g}"]

@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from physgen.plots import CaptionedFigure, Curves, Strip, curves, nearest_distances, z_strips
+from physgen.plots import (
+    CaptionedFigure,
+    Curves,
+    Strip,
+    curves,
+    nearest_distances,
+    with_unit,
+    z_strips,
+)
 from physgen.validation.compare import rms_and_max
 from physgen.validation.groups import describe_parameters
 from physgen.validation.report import Report, StatisticResult
@@ -58,8 +66,8 @@ def _strips(report: Report, results: Sequence[StatisticResult]) -> CaptionedFigu
     )
     titles = []
     for r in results:
-        bins = " ".join((r.statistic.bin_label, f"[{r.statistic.bin_unit}]"))
-        titles.append(f"{r.statistic.name}: {bins}" if r.statistic.bin_unit else r.statistic.name)
+        bins = with_unit(r.statistic.bin_label, r.statistic.bin_unit)
+        titles.append(": ".join(filter(None, (r.statistic.name, bins))))
     return CaptionedFigure(
         "Where the means differ",
         "Difference of means, generated minus held-out, in units of a single held-out box's "
@@ -95,13 +103,9 @@ def _curves(report: Report, result: StatisticResult, shown: Sequence[int]) -> Ca
         f"Below: the difference in units of that scatter.{which}",
         curves(
             panels,
-            label=_with_unit(statistic.label, statistic.unit),
-            bin_label=_with_unit(statistic.bin_label, statistic.bin_unit),
+            label=with_unit(statistic.label, statistic.unit),
+            bin_label=with_unit(statistic.bin_label, statistic.bin_unit),
             edges=statistic.edges,
             bin_names=statistic.bin_names,
         ),
     )
-
-
-def _with_unit(label, unit):
-    return f"{label} [{unit}]" if unit else label

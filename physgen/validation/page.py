@@ -15,7 +15,7 @@ from physgen.validation.verdict import Grade
 _COLUMNS = (
     ("statistic", ""),
     ("rms z", "difference of means over a single box's scatter, rms over bins and parameter sets"),
-    ("max |z|", "the largest of them"),
+    ("max |z|", "the largest of them, established by a test or not"),
     ("floor", "rms z of held-out boxes against held-out boxes, at the same numbers of boxes"),
     ("noise", "rms z expected from chance alone, sqrt(1/n + 1/m)"),
     ("p, mean", "permutation test of the means"),

@@ -60,19 +60,20 @@ def mean_findings(
             f"{statistic.name} too {word}{_at(statistic, failing)}, {by}"
             f"{_where(statistic, failing, g, b, groups, names)}: generated "
             f"{worst.mean_generated[b]:.4g}, real {worst.mean_real[b]:.4g}{unit}, "
-            f"{abs(test.scores[g][b]):.1f} sigma there{_everywhere(comparisons, int(b))}"
+            f"{abs(test.scores[g][b]):.1f} sigma there{_on_average(word, failing, comparisons)}"
         )
         findings.append(Finding(text, float(size), of_spread=False))
     return findings
 
 
-def _everywhere(comparisons: Sequence[Comparison], b: int) -> str:
-    """What a bin does over all groups: a bias that they share can be small in each of them."""
-    z = np.array([c.z[b] for c in comparisons])
+def _on_average(word: str, failing, comparisons: Sequence[Comparison]) -> str:
+    """The bias of the failing bins, those of all parameter sets together."""
+    z = np.concatenate([c.z[bins] for c, bins in zip(comparisons, failing, strict=True)])
     z = z[np.isfinite(z)]
     if len(z) < 2:
         return ""
-    return f", on average {z.mean():+z.2f} of a single box's scatter over all parameter sets"
+    where = " of all parameter sets" if len(comparisons) > 1 else ""
+    return f", on average {z.mean():+z.2f} over the {len(z)} bins too {word}{where}"
 
 
 def spread_findings(
@@ -127,17 +128,18 @@ def headline(
 ) -> str:
     """The verdict in one sentence.
 
-    max_z is the largest finite |z| of all bins, `boxes` says how many boxes were compared.
+    max_z is the largest finite |z| of all bins, chance included; it is told where it is more than
+    the largest of a finding. `boxes` says how many boxes were compared.
     """
     bias = max((f.size for f in findings if not f.of_spread), default=0.0)
+    largest = f"the largest significant bias is {bias:.2f} of a single box's scatter"
+    if round(max_z, 2) > round(bias, 2):
+        largest += f" (up to {max_z:.2f} is seen, but not established)"
     factor = max((f.size for f in findings if f.of_spread), default=1.0)
     if result is Grade.INDISTINGUISHABLE:
         return f"indistinguishable at this sample size ({boxes})"
     if result is Grade.DISTINGUISHABLE and bias > 0:
-        return (
-            f"distinguishable, the largest bias measured is {max_z:.2f} of a single box's scatter "
-            f"({boxes})"
-        )
+        return f"distinguishable, {largest} ({boxes})"
     if result is Grade.DISTINGUISHABLE and not findings:
         return f"distinguishable, but by no statistic alone ({boxes})"
     if result is Grade.DISTINGUISHABLE:
@@ -148,7 +150,7 @@ def headline(
     if np.isinf(bias):
         reasons.append("the means differ where real boxes do not scatter at all")
     elif bias >= tolerance:
-        reasons.append(f"the bias is up to {bias:.2f} of a single box's scatter")
+        reasons.append(largest)
     if np.isinf(factor):
         reasons.append("boxes scatter where they must not, or the reverse")
     elif factor >= _SPREAD_FACTOR:
@@ -174,6 +176,8 @@ def _worst(failing, sizes):
 
 def _at(statistic, failing):
     scale = statistic.scale(np.unique(np.concatenate(failing)))
+    if scale and statistic.bin_names and statistic.bin_label:
+        scale += f" ({statistic.bin_label})"
     return f" at {scale}" if scale else ""
 
 
