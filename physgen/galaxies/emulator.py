@@ -408,7 +408,7 @@ class GalaxyEmulator(Density):
         """
         file = read_model(path)
         if file.kind != KIND:
-            raise InputError(f"expected a galaxy emulator in {path}, found a {file.kind.replace('_', ' ')}")
+            raise InputError(f"expected a galaxy emulator in {path}, found a {file.kind}")
         settings = file.settings_as(EmulatorSettings)
         return file.restored(lambda: cls(settings, network, rngs=nnx.Rngs(0)), nnx.Param)
 
