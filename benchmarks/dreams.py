@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float, default=5.0, help="for each part")
+    parser.add_argument("--weight-decay", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -95,7 +96,9 @@ def generated_clouds(
     key = jax.random.fold_in(jax.random.key(options.seed), number)
     key_train, key_generate, key_counts = jax.random.split(key, 3)
     schedule = FitSettings(batch_size=16, minutes=options.minutes, validate_every=100, patience=15)
-    training = replace(TrainingSettings(), schedule=schedule, held_out=0.1)
+    training = TrainingSettings()
+    optimizer = replace(training.optimizer, weight_decay=options.weight_decay)
+    training = replace(training, schedule=schedule, optimizer=optimizer, held_out=0.1)
     trained = train_emulator(key_train, mocks, training)
     trained.emulator.save(
         options.out / f"emulator-{number}.h5", training={"best_step": trained.run.best_step}

@@ -54,6 +54,12 @@ def add_commands(galaxies) -> None:
         type=int,
         help="stop after so many validations without improvement, and keep the best; for few mocks",
     )
+    parser.add_argument(
+        "--weight-decay",
+        type=float,
+        metavar="W",
+        help="of the optimiser (default 1e-4); 1 for a few hundred mocks",
+    )
     add_resume(parser)
     add_seed(parser)
     add_output(parser, "the emulator, HDF5; PATH.checkpoint is kept beside it while training")
@@ -141,7 +147,12 @@ def train(options: argparse.Namespace) -> int:
         minutes=options.minutes if options.steps is None else None,
         patience=options.patience,
     )
-    settings = for_this_device(dataclasses.replace(settings, schedule=schedule))
+    optimizer = settings.optimizer
+    if options.weight_decay is not None:
+        optimizer = dataclasses.replace(optimizer, weight_decay=options.weight_decay)
+    settings = for_this_device(
+        dataclasses.replace(settings, schedule=schedule, optimizer=optimizer)
+    )
     if not catalogue.parameter_names:
         print(
             f"physgen: note: no parameters in {options.mocks}, one distribution is learned of all "
