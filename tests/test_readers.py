@@ -58,6 +58,31 @@ def test_rockstar_columns_of_any_case_and_of_consistent_trees(tmp_path):
     assert "outside the box [0, 250)" in error_of(read_catalogue, tmp_path / "hlist_1.0.list")
 
 
+def test_rockstar_text_in_several_parts(tmp_path):
+    """All parts are read, whichever is given, also one without a halo."""
+    objects = haloes()
+    parts = [np.arange(0, 25), np.arange(25, 25), np.arange(25, 40)]
+    for chunk, part in enumerate(parts):
+        write_rockstar(tmp_path / f"halos_7.{chunk}.ascii", *(a[part] for a in objects))
+    for path in (tmp_path, *sorted(tmp_path.iterdir())):
+        catalogue = read_catalogue(path)
+        assert_read(catalogue, *objects, rtol=1e-12)
+        assert catalogue.box_size == BOX
+    write_rockstar(tmp_path / "halos_8.0.ascii", *objects)
+    assert_read(read_catalogue(tmp_path / "halos_8.0.ascii"), *objects, rtol=1e-12)
+    assert "holds 2 outputs" in error_of(read_catalogue, tmp_path)
+    (tmp_path / "halos_7.1.ascii").unlink()
+    path = tmp_path / "halos_7.2.ascii"
+    assert "without a gap, got [0, 2]" in error_of(read_catalogue, path)
+    write_rockstar(tmp_path / "halos_7.1.ascii", *objects, box=500.0)
+    message = error_of(read_catalogue, path)
+    assert "different box sizes, [1000.0, 500.0, 1000.0]" in message
+    write_rockstar(tmp_path / "halos_7.1.ascii", *objects)
+    text = (tmp_path / "halos_7.1.ascii").read_text()
+    (tmp_path / "halos_7.1.ascii").write_text(text[:-30])
+    assert "halos_7.1.ascii: its last halo has" in error_of(read_catalogue, path)
+
+
 def test_rockstar_hosts_are_chosen_where_parents_are_known(tmp_path):
     position, velocity, mass = haloes()
     pid = np.where(np.arange(len(mass)) % 3 == 0, 7, -1)

@@ -8,8 +8,8 @@ Formats, told by their first bytes and then by their name:
   0) columns feature_6, feature_7, ...; with `mask` (n, N); or columns.
 * Text (.csv, .txt, .dat): a first line that names the columns, commas or white space between.
 * FITS (.fits, .fit): the first binary table, as columns.
-* Rockstar: out_N.list, hlist_A.list and halos_N.M.ascii (`rockstar`), halos_N.M.bin
-  (`rockstar_binary`).
+* Rockstar: out_N.list, hlist_A.list (`rockstar`); halos_N.M.ascii (`rockstar`) and halos_N.M.bin
+  (`rockstar_binary`), one of the files or their folder.
 * Friends-of-friends groups of Quijote: a folder groups_SSS, or a group_tab_SSS.N in it (`fof`).
 * Groups and subhaloes of Illustris, IllustrisTNG and CAMELS: fof_subhalo_tab_SSS.hdf5, its chunks,
   or their folder (`subfind`).

@@ -29,3 +29,18 @@ def chunks(path: Path, pattern: str) -> list[Path]:
         )
     found.sort(key=lambda m: int(m["chunk"] or 0))
     return [folder / m.string for m in found]
+
+
+def chunks_from_zero(path: Path, pattern: str) -> list[Path]:
+    """The same of an output whose files do not say how many there are.
+
+    Raises InputError where their numbers do not begin at 0, or leave one out.
+    """
+    files = chunks(path, pattern)
+    numbers = [int(m["chunk"]) for m in (re.fullmatch(pattern, file.name) for file in files) if m]
+    if numbers and numbers != list(range(len(numbers))):
+        raise InputError(
+            f"{path}: expected files from 0 to {numbers[-1]} without a gap, got {numbers}; copy "
+            "the missing ones"
+        )
+    return files

@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 
 from physgen.errors import InputError
-from physgen.galaxies.readers import fof, rockstar_binary, subfind
+from physgen.galaxies.readers import fof, rockstar, rockstar_binary, subfind
 
 SIMULATIONS = ("fof", "rockstar", "rockstar binary", "subfind")
 
@@ -63,12 +63,13 @@ def _folder(path):
         ("fof", fof.NAME),
         ("subfind", subfind.NAME),
         ("rockstar binary", rockstar_binary.NAME),
+        ("rockstar", rockstar.NAME),
     ):
         if any(re.fullmatch(pattern, name) for name in names):
             return kind
     raise InputError(
         f"{path} is a folder: expected a catalogue file, or a folder of group_tab_*.0, "
-        "fof_subhalo_tab_*.hdf5 or halos_*.bin"
+        "fof_subhalo_tab_*.hdf5, halos_*.bin or halos_*.ascii"
     )
 
 

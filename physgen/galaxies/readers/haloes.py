@@ -29,3 +29,12 @@ def halo_fields(
         "log_mass": np.log10(mass[kept])[None],
     }
     return fields if box_size is None else fields | {"box_size": box_size}
+
+
+def one_box_size(sizes: list[float | None], path: Path) -> float | None:
+    """The side of the box that all files of an output say."""
+    if len(set(sizes)) != 1:
+        raise InputError(
+            f"{path}: the files of its output have different box sizes, {sizes}: copy them again"
+        )
+    return sizes[0]

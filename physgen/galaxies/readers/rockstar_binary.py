@@ -10,15 +10,14 @@ must add up to that of the header, so that another layout is noticed. Older file
 had several layouts and are refused.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from physgen.errors import InputError
-from physgen.galaxies.readers.chunks import chunks
-from physgen.galaxies.readers.haloes import halo_fields
+from physgen.galaxies.readers.chunks import chunks_from_zero
+from physgen.galaxies.readers.haloes import halo_fields, one_box_size
 
 MAGIC = (0xFADEDACEC0C0D0D0).to_bytes(8, "little")
 NAME = r"(?P<output>halos_\w+)\.(?P<chunk>\d+)\.bin"
@@ -53,19 +52,10 @@ def read_rockstar_binary(path: Path) -> dict[str, Any]:
 
     Raises InputError for files that are missing, truncated or of another layout.
     """
-    files = chunks(path, NAME)
-    numbers = [int(m["chunk"]) for m in (re.fullmatch(NAME, file.name) for file in files) if m]
-    if numbers != list(range(len(numbers))):
-        raise InputError(
-            f"{path}: expected files from 0 to {numbers[-1]} without a gap, got {numbers}; copy "
-            "the missing ones"
-        )
-    parts = [_read(file) for file in files]
-    boxes = {box for _, box in parts}
-    if len(boxes) != 1:
-        raise InputError(f"{path}: its files have different box sizes, {sorted(boxes)}")
+    parts = [_read(file) for file in chunks_from_zero(path, NAME)]
+    box_size = one_box_size([box for _, box in parts], path)
     position, velocity, mass = (np.concatenate([halos[i] for halos, _ in parts]) for i in range(3))
-    return halo_fields(position, velocity, mass, boxes.pop(), path)
+    return halo_fields(position, velocity, mass, box_size, path)
 
 
 def _read(file):
