@@ -378,6 +378,62 @@ def test_npz_of_catalogue_names(tmp_path):
     assert_same(read_catalogue(tmp_path / "a.npz"), catalogue)
 
 
+@pytest.mark.parametrize("width", [4, 5])
+def test_npz_of_features_loses_no_column(tmp_path, width):
+    features = np.random.default_rng(0).uniform(0, 9, (2, 5, width))
+    np.savez(tmp_path / "a.npz", features=features)
+    catalogue = read_catalogue(tmp_path / "a.npz")
+    assert catalogue.features == ("position", *(f"feature_{i}" for i in range(3, width)))
+    for i, column in enumerate(catalogue.columns, start=3):
+        assert np.array_equal(column.values, features[..., i])
+
+
+def test_npz_of_features_and_the_names_of_a_catalogue(tmp_path):
+    rng = np.random.default_rng(0)
+    features, mask = rng.uniform(0, 9, (2, 5, 3)), np.array([[1] * 5, [1] * 3 + [0] * 2])
+    beside = {
+        "velocity": rng.normal(size=(2, 5, 3)),
+        "log_mass": rng.uniform(12, 14, (2, 5)),
+        "mask": mask,
+        "parameters": [[0.3, 0.8], [0.2, 0.9]],
+        "box_size": 10.0,
+    }
+    np.savez(tmp_path / "a.npz", features=features, parameter_names=["a", "b"], **beside)
+    catalogue = read_catalogue(tmp_path / "a.npz")
+    assert catalogue.box_size == 10 and catalogue.parameter_names == ("a", "b")
+    assert np.array_equal(catalogue.parameters, beside["parameters"])
+    assert np.array_equal(catalogue.mask, mask > 0)
+    for name in ("velocity", "log_mass"):
+        assert np.array_equal(getattr(catalogue, name)[mask > 0], beside[name][mask > 0])
+    np.savez(tmp_path / "b.npz", features=np.ones((2, 5, 7)), **beside)
+    message = error_of(read_catalogue, tmp_path / "b.npz")
+    assert "velocities in columns 3 to 5 of features" in message and "leave one out" in message
+
+
+def test_npz_of_columns_says_its_box_and_parameters(tmp_path):
+    columns = dict(zip("xyz", np.random.default_rng(0).uniform(0, 9, (3, 5)), strict=True))
+    for parameters in ([0.3, 0.8], [[0.3, 0.8]]):
+        np.savez(tmp_path / "a.npz", **columns, box_size=10, parameters=parameters)
+        catalogue = read_catalogue(tmp_path / "a.npz")
+        assert catalogue.box_size == 10
+        assert catalogue.parameters.tolist() == [[0.3, 0.8]]
+        assert catalogue.parameter_names == ("parameter_0", "parameter_1")
+    np.savez(tmp_path / "b.npz", ra=[1.0], dec=[2.0], z=[0.1], box_size=10)
+    assert "in no periodic box" in error_of(read_catalogue, tmp_path / "b.npz")
+
+
+def test_hdf5_of_one_box_with_columns(tmp_path):
+    """One box without an axis of boxes; datasets of other names are not read."""
+    position, age = np.random.default_rng(0).uniform(size=(7, 3)), np.arange(7.0)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["position"], file["columns/age"], file["parameters"] = position, age, [0.3]
+        file.create_dataset("particles", (1 << 60,), np.float32, chunks=(1 << 20,))
+    catalogue = read_catalogue(tmp_path / "a.h5")
+    assert np.array_equal(catalogue.position, position[None])
+    assert np.array_equal(catalogue.columns[0].values, age[None])
+    assert catalogue.parameters.tolist() == [[0.3]]
+
+
 def test_content_decides_before_the_suffix(tmp_path):
     write_catalogue(tmp_path / "a.h5", example())
     os.rename(tmp_path / "a.h5", tmp_path / "a.csv")

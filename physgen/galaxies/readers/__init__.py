@@ -4,8 +4,9 @@ Formats, told by their first bytes and then by their name:
 
 * HDF5 (.h5, .hdf5): the layout of `physgen.galaxies.catalogue`; only `position` is needed.
 * NPZ (.npz), one of: the same names as in HDF5; `features` (n, N, >= 3), whose first three columns
-  are positions, the next three velocities, in the file's own units, and the others (counted from
-  0) columns feature_6, feature_7, ...; with `mask` (n, N); or columns.
+  are positions, the next three, where there are as many, velocities, in the file's own units, and
+  the others columns by their number, counted from 0 (feature_3, or feature_6, ...); or columns.
+  Beside each `box_size`, `parameters` and `parameter_names`, beside `features` also `mask` (n, N).
 * Text (.csv, .txt, .dat): a first line that names the columns, commas or white space between.
 * FITS (.fits, .fit): the first binary table, as columns.
 * Rockstar: out_N.list, hlist_A.list (`rockstar`); halos_N.M.ascii (`rockstar`) and halos_N.M.bin

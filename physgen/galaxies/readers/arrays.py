@@ -11,6 +11,8 @@ from physgen.galaxies.column import Column
 from physgen.io import open_hdf5, read_header
 
 _GALAXIES = ("position", "velocity", "log_mass", "mask")
+_TEXTS = ("parameter_names", "parameter_units", "modelled")
+_DATASETS = (*_GALAXIES, "parameters", *_TEXTS, "box_size")
 
 
 def from_hdf5(path: Path) -> dict[str, Any]:
@@ -20,11 +22,12 @@ def from_hdf5(path: Path) -> dict[str, Any]:
             header = read_header(file)
             if header.kind != "catalogue":
                 raise InputError(f"{path} holds a {header.kind}, not a catalogue: give a catalogue")
-        datasets = {k: v for k, v in file.items() if isinstance(v, h5py.Dataset)}
+        datasets = {k: file[k] for k in _DATASETS if isinstance(file.get(k), h5py.Dataset)}
         if "position" not in datasets:
+            has = sorted(name for name, item in file.items() if isinstance(item, h5py.Dataset))
             raise InputError(
                 f"{path} needs a dataset 'position' of shape (boxes, galaxies, 3); "
-                f"it has {sorted(datasets) or 'none'}"
+                f"it has {has or 'none'}"
             )
         found = {**dict(file.attrs), **{name: value[()] for name, value in datasets.items()}}
         fields = known(found, path)
@@ -33,8 +36,9 @@ def from_hdf5(path: Path) -> dict[str, Any]:
                 fields[f"{name}_unit"] = _text(datasets[name].attrs["unit"])
         columns = file.get("columns")
         if isinstance(columns, h5py.Group):
+            one = datasets["position"].ndim == 2
             fields["columns"] = tuple(
-                Column(name, values[()], _text(values.attrs.get("unit", "")))
+                Column(name, _galaxies(values[()], one), _text(values.attrs.get("unit", "")))
                 for name, values in columns.items()
                 if isinstance(values, h5py.Dataset)
             )
@@ -43,42 +47,64 @@ def from_hdf5(path: Path) -> dict[str, Any]:
 
 def known(found: dict[str, Any], path: Path) -> dict[str, Any]:
     """What a Catalogue takes of what an HDF5 or NPZ file with its names holds."""
-    arrays = {name: np.asarray(found[name]) for name in (*_GALAXIES, "parameters") if name in found}
+    one = np.ndim(found["position"]) == 2
+    arrays = {name: _galaxies(found[name], one) for name in _GALAXIES if name in found}
     if "mask" in arrays:
         arrays["mask"] = _as_mask(arrays["mask"])
-    if arrays["position"].ndim == 2:
-        arrays |= {name: arrays[name][None] for name in _GALAXIES if name in arrays}
-    fields: dict[str, Any] = dict(arrays)
-    for name in ("parameter_names", "parameter_units", "modelled"):
-        if name in found:
-            fields[name] = tuple(_text(entry) for entry in np.ravel(found[name]))
-    if "parameters" in arrays and "parameter_names" not in found:
-        columns = arrays["parameters"].shape[-1] if arrays["parameters"].ndim == 2 else 0
-        fields["parameter_names"] = tuple(f"parameter_{i}" for i in range(columns))
+    return arrays | of_boxes(found, path, one=arrays["position"].shape[:1] == (1,))
+
+
+def of_boxes(found: dict[str, Any], path: Path, *, one: bool) -> dict[str, Any]:
+    """What a file says of its boxes: their side, their parameters (n, p), or (p,) of one."""
+    fields: dict[str, Any] = {
+        name: tuple(_text(entry) for entry in np.ravel(found[name]))
+        for name in _TEXTS
+        if name in found
+    }
+    if "parameters" in found:
+        parameters = np.asarray(found["parameters"])
+        parameters = parameters.reshape(1, -1) if one and parameters.ndim < 2 else parameters
+        columns = parameters.shape[-1] if parameters.ndim == 2 else 0
+        names = tuple(f"parameter_{i}" for i in range(columns))
+        fields = {"parameter_names": names, **fields, "parameters": parameters}
     if "box_size" in found:
         fields["box_size"] = _box_size(found["box_size"], path)
     return fields
 
 
 def from_features(arrays: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
-    """Positions in the first three of the columns of `features`, velocities in the next three,
-    further columns in the rest."""
+    """Positions in the first three of the columns of `features`, velocities in the next three
+    where there are as many, further columns in the rest; beside it the names of a Catalogue.
+
+    Raises InputError for velocities in both.
+    """
     features = np.asarray(arrays["features"])
     if features.ndim != 3 or features.shape[-1] < 3 or features.dtype.kind not in "fiu":
         raise InputError(
             f"{path}: features must be numbers of shape (boxes, galaxies, at least 3), "
             f"got {features.dtype} {features.shape}"
         )
-    fields = {"position": features[..., :3], "position_unit": "file units"}
-    if features.shape[-1] >= 6:
-        fields |= {"velocity": features[..., 3:6], "velocity_unit": "file units"}
-        fields["columns"] = tuple(
-            Column(f"feature_{i}", features[..., i], "file units")
-            for i in range(6, features.shape[-1])
-        )
-    if "mask" in arrays:
-        fields["mask"] = _as_mask(arrays["mask"])
-    return fields
+    found = {**arrays, "position": features[..., :3]}
+    units = {"position_unit": "file units"}
+    moving = features.shape[-1] >= 6
+    if moving:
+        if "velocity" in arrays:
+            raise InputError(
+                f"{path} has velocities in columns 3 to 5 of features, counted from 0, and in "
+                "velocity: leave one out"
+            )
+        found["velocity"] = features[..., 3:6]
+        units["velocity_unit"] = "file units"
+    columns = tuple(
+        Column(f"feature_{i}", features[..., i], "file units")
+        for i in range(6 if moving else 3, features.shape[-1])
+    )
+    return {**known(found, path), **units, "columns": columns}
+
+
+def _galaxies(values, one):
+    """With an axis of boxes, where a file of `one` has none."""
+    return np.asarray(values)[None] if one else np.asarray(values)
 
 
 def _text(value):

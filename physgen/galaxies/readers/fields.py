@@ -5,8 +5,8 @@ from typing import Any
 
 from physgen.errors import InputError
 from physgen.galaxies.periodic import wrapped
-from physgen.galaxies.readers.arrays import from_features, from_hdf5, known
-from physgen.galaxies.readers.columns import from_columns, read_columns
+from physgen.galaxies.readers.arrays import from_features, from_hdf5, known, of_boxes
+from physgen.galaxies.readers.columns import from_columns, lower, on_sky, read_columns
 from physgen.galaxies.readers.fof import read_fof
 from physgen.galaxies.readers.formats import SIMULATIONS, format_of
 from physgen.galaxies.readers.rockstar import read_rockstar
@@ -65,10 +65,20 @@ def _read(path, kind, omega_m, box_size, objects, redshift):
     if kind == "rockstar binary":
         return read_rockstar_binary(path)
     if kind == "npz":
-        arrays = read_npz(path)
-        if "position" in arrays:
-            return known(arrays, path)
-        if "features" in arrays:
-            return from_features(arrays, path)
-        return from_columns(arrays, path, omega_m)
+        return _read_npz(path, omega_m)
     return from_columns(read_columns(path, kind), path, omega_m)
+
+
+def _read_npz(path, omega_m):
+    arrays = read_npz(path)
+    if "position" in arrays:
+        return known(arrays, path)
+    if "features" in arrays:
+        return from_features(arrays, path)
+    columns = lower(arrays)
+    if on_sky(columns) and "box_size" in columns:
+        raise InputError(
+            f"{path}: galaxies at ra, dec and a redshift are in no periodic box, got box_size: "
+            "leave it out, or give x, y, z"
+        )
+    return from_columns(columns, path, omega_m) | of_boxes(columns, path, one=True)
