@@ -11,6 +11,7 @@ from scipy.integrate import quad
 
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue, read_catalogue, write_catalogue
+from physgen.galaxies.column import Column
 from physgen.galaxies.survey import comoving_distance, comoving_positions
 
 SHARED = Path(os.environ.get("PHYSGEN_SHARED", Path(__file__).parents[2] / "shared"))
@@ -75,6 +76,15 @@ def test_round_trip_is_bit_exact(tmp_path, changes):
     write_catalogue(tmp_path / "a.h5", catalogue)
     assert_same(read_catalogue(tmp_path / "a.h5"), catalogue)
     assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_columns_keep_their_order(tmp_path):
+    names = [f"column_{i}" for i in range(12, 0, -1)]
+    columns = tuple(Column(name, np.full((3, 5), i), "yr") for i, name in enumerate(names))
+    write_catalogue(tmp_path / "a.h5", example(columns=columns))
+    found = read_catalogue(tmp_path / "a.h5").columns
+    assert [column.name for column in found] == names
+    assert [column.values[-1, -1] for column in found] == list(range(12))
 
 
 def test_layout_is_readable_with_h5py_alone(tmp_path):

@@ -142,6 +142,13 @@ def test_the_redshift_of_groups_is_asked_for_or_told(tmp_path):
     assert "redshift of output 012 is not known" in message
 
 
+@pytest.mark.parametrize("redshift", [-0.5, np.nan, np.inf])
+def test_a_redshift_is_finite_and_not_negative(tmp_path, redshift):
+    write_fof(tmp_path / "groups_004", *haloes())
+    message = error_of(read_catalogue, tmp_path / "groups_004", box_size=BOX, redshift=redshift)
+    assert "redshift must be finite and not negative" in message
+
+
 def test_groups_need_their_box_and_all_their_files(tmp_path):
     folder = tmp_path / "groups_004"
     write_fof(folder, *haloes())

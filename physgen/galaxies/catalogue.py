@@ -245,9 +245,11 @@ def write_catalogue(
         for name in _UNITS:
             if name in file:
                 file[name].attrs["unit"] = getattr(catalogue, f"{name}_unit")
-        for column in catalogue.columns:
-            dataset = file.create_dataset(f"columns/{column.name}", data=column.values)
-            dataset.attrs["unit"] = column.unit
+        if catalogue.columns:
+            columns = file.create_group("columns", track_order=True)
+            for column in catalogue.columns:
+                dataset = columns.create_dataset(column.name, data=column.values)
+                dataset.attrs["unit"] = column.unit
 
 
 def _strings(values):

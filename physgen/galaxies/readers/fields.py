@@ -1,5 +1,6 @@
 """The one entry: from a path to the arguments of a Catalogue."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ def read_fields(
     """
     if objects not in OBJECTS:
         raise InputError(f"expected objects 'halos' or 'subhalos', got {objects!r}")
+    if redshift is not None and not (math.isfinite(redshift) and redshift >= 0):
+        raise InputError(f"redshift must be finite and not negative, got {redshift}")
     kind = format_of(path)
     try:
         fields = _read(path, kind, omega_m, box_size, objects, redshift)
