@@ -215,9 +215,8 @@ def test_the_command_moves_galaxies_into_redshift_space(capsys, tmp_path):
     assert status == 0 and "40 galaxies of 1 box in" in text
     expected = (position + velocity * [0.01, 0, 0]) % BOX
     np.testing.assert_allclose(read_catalogue(out).position[0], expected, atol=1e-9)
-    status, _, err = run(
-        capsys, "galaxies", "redshift-space", out, "--line-of-sight", "1,0", "--out", tmp_path / "t.h5"
-    )
+    command = ["galaxies", "redshift-space", out, "--out", tmp_path / "t.h5"]
+    status, _, err = run(capsys, *command, "--line-of-sight", "1,0")
     assert status == 2 and "three numbers such as 1,1,0, got '1,0'" in err
     command = ["galaxies", "redshift-space", out, "--out", out, "--force", "--redshift", 1]
     status, _, err = run(capsys, *command)

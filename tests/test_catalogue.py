@@ -242,9 +242,9 @@ def npz_truncated(path):
     path.write_bytes(path.read_bytes()[:200])
 
 
-def npz_of_npy(path):
+def npy_of_numbers(path):
     with path.open("wb") as file:
-        np.save(file, np.ones((5, 3)))
+        np.save(file, np.ones(5))
 
 
 def fits_broken(path):
@@ -275,10 +275,12 @@ def fits_image(path):
         ("a.h5", hdf5_of_strings, ["numbers"]),
         ("a.h5", hdf5_bad_box, ["box_size", "'large'"]),
         ("a.h5", hdf5_three_boxes, ["box_size", "one number"]),
-        ("a.npz", npz_with_pickle, ["cannot be read as an NPZ file", "never loaded"]),
-        ("a.npz", npz_truncated, ["cannot be read as an NPZ file"]),
-        ("a.npz", npz_of_npy, ["numpy.savez"]),
-        ("a.npz", "hello", ["cannot be read as an NPZ file"]),
+        ("a.npz", npz_with_pickle, ["cannot be read as an NPY or NPZ file", "never loaded"]),
+        ("a.npz", npz_truncated, ["cannot be read as an NPY or NPZ file"]),
+        ("a.npz", npy_of_numbers, ["position must have shape", "(5,)"]),
+        ("a.npy", lambda p: np.save(p, 1.0), ["position must have shape", "()"]),
+        ("a.npy", "hello", ["cannot be read as an NPY or NPZ file"]),
+        ("a.npz", "hello", ["cannot be read as an NPY or NPZ file"]),
         ("a.npz", lambda p: np.savez(p, q=np.ones(3)), ["x, y, z", "['q']"]),
         ("a.npz", lambda p: np.savez(p, features=np.ones((2, 3))), ["features", "(2, 3)"]),
         ("a.npz", lambda p: np.savez(p, x=[1.0], y=[1.0], z=[1.0, 2.0]), ["one length"]),
@@ -448,6 +450,10 @@ def test_content_decides_before_the_suffix(tmp_path):
     write_catalogue(tmp_path / "a.h5", example())
     os.rename(tmp_path / "a.h5", tmp_path / "a.csv")
     assert_same(read_catalogue(tmp_path / "a.csv"), example())
+    with (tmp_path / "b.npz").open("wb") as file:
+        np.save(file, example().position)
+    catalogue = read_catalogue(tmp_path / "b.npz", box_size=10.0)
+    assert np.array_equal(catalogue.position, example().position) and catalogue.box_size == 10
 
 
 def test_conditions_become_parameters(tmp_path):

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from commands import run
+from haloes import haloes, write_rockstar
 
 from physgen import InputError
 from physgen.validation import Grade, Kind, field_statistics, validate_arrays
@@ -130,6 +131,10 @@ def files(tmp_path, monkeypatch):
     (tmp_path / "text.npy").write_text("no array")
     np.save("alike.npy", rng.normal(size=(40, 3)))
     np.save("alike_points.npy", rng.uniform(0, 10, (10, 30, 3)))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "b.npz").read_bytes()[:500])
+    (tmp_path / "text.npz").write_text("no array")
+    (tmp_path / "array.npz").write_bytes((tmp_path / "a.npy").read_bytes())
+    (tmp_path / "points.npz").write_bytes((tmp_path / "points.npy").read_bytes())
     return tmp_path
 
 
@@ -154,6 +159,20 @@ def test_points_in_an_npy_file_are_a_catalogue(capsys, files):
     status, out, _ = run(capsys, "validate", *pair, "--box", 10, "--json")
     names = [s["name"] for s in json.loads(out)["statistics"]]
     assert status == 0 and "xi" in names
+    assert run(capsys, "validate", "points.npz", pair[1], "--box", 10, "--json")[:2] == (0, out)
+
+
+def test_an_npy_file_of_another_name_is_an_array(capsys, files):
+    status, out, _ = run(capsys, "validate", "array.npz", "alike.npy", "--json")
+    assert (status, out) == run(capsys, "validate", "a.npy", "alike.npy", "--json")[:2]
+    assert status == 0
+
+
+def test_haloes_of_a_simulation_are_a_catalogue(capsys, files):
+    for number in (4, 5):
+        write_rockstar(files / f"out_{number}.list", *haloes(seed=number))
+    status, _, err = run(capsys, "validate", "out_4.list", "out_5.list")
+    assert status == 2 and "at least 2 boxes" in err
 
 
 @pytest.mark.parametrize(
@@ -171,6 +190,11 @@ def test_points_in_an_npy_file_are_a_catalogue(capsys, files):
         (["a.npy", "alike.npy", "--kind", "fields"], "another kind"),
         (["a.npy", "a.npy"], "got a.npy twice"),
         (["."," a.npy"], "folder"),
+        (["cut.npz", "a.npy"], "cut.npz cannot be read as an NPY or NPZ file"),
+        (["text.npz", "a.npy"], "text.npz cannot be read as an NPY or NPZ file"),
+        (["a.npy", "cut.npz"], "cut.npz cannot be read as an NPY or NPZ file"),
+        (["none.npz", "a.npy"], "none.npz does not exist"),
+        (["points.npy", "alike_points.npy", "--features", "all"], "among position, got all"),
     ],
 )  # fmt: skip
 def test_bad_input_ends_with_status_2_and_one_line(capsys, files, arguments, words):

@@ -11,6 +11,7 @@ from physgen.cli.options import (
     add_output,
     add_resume,
     add_seed,
+    feature_names,
     free_checkpoint,
     goes_on,
     note_if_interrupted,
@@ -139,7 +140,7 @@ def train(options: argparse.Namespace) -> int:
     require_checkpoint(options)
     catalogue = read_catalogue(options.mocks, box_size=options.box, conditions=options.conditions)
     if options.features is not None:
-        catalogue = catalogue.with_features(tuple(n.strip() for n in options.features.split(",")))
+        catalogue = catalogue.with_features(feature_names(options.features))
     settings = TrainingSettings()
     schedule = dataclasses.replace(
         settings.schedule,

@@ -43,6 +43,11 @@ def require_own_output(options: argparse.Namespace) -> None:
             raise InputError(f"expected --out to be no file that is read, got {out}; name another")
 
 
+def feature_names(text: str) -> tuple[str, ...]:
+    """The names in --features=NAMES."""
+    return tuple(name.strip() for name in text.split(","))
+
+
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """--seed."""
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same numbers")

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from physgen.cli.options import add_json, add_output, add_seed, tell
+from physgen.cli.options import add_json, add_output, add_seed, feature_names, tell
 from physgen.errors import InputError
 
 KINDS = ("catalogues", "fields", "curves", "samples")
@@ -34,8 +34,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train", type=Path, help="training simulations, to look for copies")
     parser.add_argument(
         "--features",
-        choices=("all", "position"),
-        help="of catalogues, what to judge; position leaves velocities and masses aside",
+        metavar="NAMES",
+        help="of catalogues, what to judge, e.g. position,velocity (default: what the generator "
+        "models, or all)",
     )
     parser.add_argument("--box", type=float, help="side of the periodic box, if a file lacks it")
     parser.add_argument(
@@ -74,19 +75,15 @@ def validate(options: argparse.Namespace) -> int:
 
 
 def _catalogues(options, paths):
-    from physgen.galaxies.catalogue import Catalogue, read_catalogue
+    from physgen.galaxies.catalogue import read_catalogue
     from physgen.galaxies.validate import validate_catalogues
-    from physgen.validation.arrays import read_array
 
-    def read(path):
-        if path.suffix.lower() == ".npy":
-            return Catalogue(read_array(path), box_size=options.box)
-        return read_catalogue(path, box_size=options.box)
-
-    generated, held_out, train = (None if path is None else read(path) for path in paths)
+    generated, held_out, train = (
+        None if path is None else read_catalogue(path, box_size=options.box) for path in paths
+    )
     assert generated is not None and held_out is not None
     _require_two(options)
-    features = ("position",) if options.features == "position" else None
+    features = None if options.features is None else feature_names(options.features)
     return validate_catalogues(generated, held_out, train, features=features, seed=options.seed)
 
 
@@ -117,24 +114,21 @@ def _require_two(options: argparse.Namespace) -> None:
 
 def _is_catalogue(path: Path) -> bool:
     """Whether a file holds positions of galaxies: (n, N, 3), or what `read_catalogue` knows."""
-    import h5py
-
+    from physgen.galaxies.readers.formats import format_of
+    from physgen.io import open_hdf5
+    from physgen.io.npz import open_numpy
     from physgen.validation.arrays import read_array
 
-    suffix = path.suffix.lower()
-    if not path.is_file() or suffix in (".csv", ".txt", ".dat", ".fits", ".fit"):
-        return suffix not in (".npy", ".npz", ".h5", ".hdf5")
-    if h5py.is_hdf5(path):
-        with h5py.File(path) as file:
-            return "position" in file or file.attrs.get("kind") == "catalogue"
-    if suffix == ".npz":
-        import numpy as np
-
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                names = set(file.files)
-        except (ValueError, OSError, EOFError):
-            return False
-        return bool(names & {"position", "features"}) or {"x", "y", "z"} <= names
-    array = read_array(path)
-    return array.ndim == 3 and array.shape[-1] == 3
+    kind = format_of(path)
+    if kind == "npy":
+        array = read_array(path)
+        return array.ndim == 3 and array.shape[-1] == 3
+    if kind == "hdf5":
+        with open_hdf5(path) as file:
+            return "position" in file
+    if kind == "npz":
+        with open_numpy(path) as file:
+            names = set(file)
+        columns = {name.lower() for name in names}
+        return bool(names & {"position", "features"}) or {"x", "y", "z"} <= columns
+    return True

@@ -1,6 +1,6 @@
 """The judge of anything that is an array: samples, curves, fields."""
 
-import zipfile
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from physgen.errors import InputError
 from physgen.io import open_hdf5
+from physgen.io.npz import open_numpy
 from physgen.plots import SampleSet, triangle
 from physgen.plots.style import CaptionedFigure
 from physgen.validation.clouds_view import CloudView
@@ -124,25 +125,16 @@ def read_array(path: Path, name: str | None = None) -> np.ndarray:
 
             file.visititems(visit)
             return np.asarray(_chosen(found, name, path)[()])
-    try:
-        with path.open("rb") as handle:
-            loaded = np.load(handle, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return loaded
-            return np.asarray(_chosen({key: loaded[key] for key in loaded.files}, name, path))
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{path} cannot be read as NPY, NPZ or HDF5: it is damaged, of another format, or "
-            "holds Python objects; write it with numpy.save"
-        ) from error
+    with open_numpy(path) as loaded:
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        return np.asarray(_chosen(loaded, name, path))
 
 
-def _chosen(found: dict[str, Any], name: str | None, path: Path) -> Any:
+def _chosen(found: Mapping[str, Any], name: str | None, path: Path) -> Any:
     if name is None and len(found) == 1:
         return next(iter(found.values()))
-    if name not in found:
+    if name is None or name not in found:
         raise InputError(
             f"{path} holds the arrays {', '.join(sorted(found)) or 'none'}: "
             + ("say which one (--name)" if name is None else f"expected one of them, got {name!r}")

@@ -7,6 +7,7 @@ Formats, told by their first bytes and then by their name:
   are positions, the next three, where there are as many, velocities, in the file's own units, and
   the others columns by their number, counted from 0 (feature_3, or feature_6, ...); or columns.
   Beside each `box_size`, `parameters` and `parameter_names`, beside `features` also `mask` (n, N).
+* NPY (.npy): positions (n, N, 3).
 * Text (.csv, .txt, .dat): a first line that names the columns, commas or white space between.
 * FITS (.fits, .fit): the first binary table, as columns.
 * Rockstar: out_N.list, hlist_A.list (`rockstar`); halos_N.M.ascii (`rockstar`) and halos_N.M.bin

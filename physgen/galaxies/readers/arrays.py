@@ -22,7 +22,8 @@ def from_hdf5(path: Path) -> dict[str, Any]:
             header = read_header(file)
             if header.kind != "catalogue":
                 raise InputError(f"{path} holds a {header.kind}, not a catalogue: give a catalogue")
-        datasets = {k: file[k] for k in _DATASETS if isinstance(file.get(k), h5py.Dataset)}
+        items = ((name, file.get(name)) for name in _DATASETS)
+        datasets = {name: item for name, item in items if isinstance(item, h5py.Dataset)}
         if "position" not in datasets:
             has = sorted(name for name, item in file.items() if isinstance(item, h5py.Dataset))
             raise InputError(

@@ -4,6 +4,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from physgen.errors import InputError
 from physgen.galaxies.periodic import wrapped
 from physgen.galaxies.readers.arrays import from_features, from_hdf5, known, of_boxes
@@ -14,7 +16,7 @@ from physgen.galaxies.readers.rockstar import read_rockstar
 from physgen.galaxies.readers.rockstar_binary import read_rockstar_binary
 from physgen.galaxies.readers.subfind import OBJECTS, read_subfind
 from physgen.galaxies.readers.units import check_units
-from physgen.io.npz import read_npz
+from physgen.io.npz import open_numpy, read_npz
 
 _EDGE = 0.01  # of a box: how far outside a halo may be written
 
@@ -56,7 +58,7 @@ def read_fields(
     return fields
 
 
-def _read(path, kind, omega_m, box_size, objects, redshift):
+def _read(path, kind, omega_m, box_size, objects, redshift) -> dict[str, Any]:
     if kind == "hdf5":
         return from_hdf5(path)
     if kind == "fof":
@@ -69,6 +71,9 @@ def _read(path, kind, omega_m, box_size, objects, redshift):
         return read_rockstar_binary(path)
     if kind == "npz":
         return _read_npz(path, omega_m)
+    if kind == "npy":
+        with open_numpy(path) as position:
+            return {"position": np.asarray(position)}
     return from_columns(read_columns(path, kind), path, omega_m)
 
 

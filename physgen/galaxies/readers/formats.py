@@ -14,6 +14,7 @@ _SUFFIXES = {
     ".h5": "hdf5",
     ".hdf5": "hdf5",
     ".npz": "npz",
+    ".npy": "npy",
     ".fits": "fits",
     ".fit": "fits",
     ".csv": "text",
@@ -25,7 +26,7 @@ _SUFFIXES = {
 
 
 def format_of(path: Path) -> str:
-    """ "hdf5", "npz", "fits", "text", or one of SIMULATIONS.
+    """ "hdf5", "npz", "npy", "fits", "text", or one of SIMULATIONS.
 
     Raises InputError if there is no such file, or it is none of these.
     """
@@ -43,6 +44,8 @@ def format_of(path: Path) -> str:
         return "subfind" if _has_groups(path) else "hdf5"
     if start.startswith(b"PK\x03\x04"):
         return "npz"
+    if start.startswith(b"\x93NUMPY"):
+        return "npy"
     if start.startswith(b"SIMPLE  "):
         return "fits"
     if start == rockstar_binary.MAGIC:
@@ -52,8 +55,9 @@ def format_of(path: Path) -> str:
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
     raise InputError(
-        f"{path} is of an unknown format: expected HDF5 (.h5, .hdf5), NPZ (.npz), FITS (.fits), "
-        "text with a header (.csv, .txt, .dat), or haloes (.list, halos_*.bin, group_tab_*.0)"
+        f"{path} is of an unknown format: expected HDF5 (.h5, .hdf5), NPZ (.npz), NPY (.npy), FITS "
+        "(.fits), text with a header (.csv, .txt, .dat), or haloes (.list, halos_*.bin, "
+        "group_tab_*.0)"
     )
 
 

@@ -52,7 +52,7 @@ def _read(path, objects):
             f"{path} has no columns {missing}: expected X Y Z VX VY VZ and a mass (Mvir, M200b, "
             f"...) in its first line, got {' '.join(names)!r:.80}"
         )
-    if first is None:
+    if first is None or last is None:
         return np.zeros((0, 7)), _box_size(comments)
     for which, line in (("first", first), ("last", last)):
         if len(line.split()) != len(names):

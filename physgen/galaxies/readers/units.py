@@ -33,7 +33,7 @@ def check_units(fields: dict[str, Any], path: Path) -> None:
         position = _of(fields, "position", mask)
         if box is not None:
             _check_positions(position, float(box), path)
-        _check_size(position, len(fields["position"]), box is not None, path)
+        _check_size(position, len(np.atleast_1d(fields["position"])), box is not None, path)
     elif unit.startswith("kpc") and box is not None and 0 < float(box) < _TINY:
         warnings.warn(
             f"{path}: a periodic box of {float(box):g} {unit} is too small for galaxies: it looks "
