@@ -218,7 +218,7 @@ def test_the_command_moves_galaxies_into_redshift_space(capsys, tmp_path):
     command = ["galaxies", "redshift-space", out, "--out", tmp_path / "t.h5"]
     status, _, err = run(capsys, *command, "--line-of-sight", "1,0")
     assert status == 2 and "three numbers such as 1,1,0, got '1,0'" in err
-    command = ["galaxies", "redshift-space", out, "--out", out, "--force", "--redshift", 1]
+    command += ["--redshift", 1]
     status, _, err = run(capsys, *command)
     assert status == 2 and "omega_m is needed at redshift 1" in err
     assert run(capsys, *command, "--omega-m", 0.3)[0] == 0
