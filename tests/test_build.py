@@ -222,5 +222,5 @@ def test_the_command_moves_galaxies_into_redshift_space(capsys, tmp_path):
     status, _, err = run(capsys, *command)
     assert status == 2 and "omega_m is needed at redshift 1" in err
     assert run(capsys, *command, "--omega-m", 0.3)[0] == 0
-    with h5py.File(out) as file:
+    with h5py.File(tmp_path / "t.h5") as file:
         assert file.attrs["kind"] in ("catalogue", b"catalogue")
