@@ -308,6 +308,15 @@ def test_a_catalogue_is_no_emulator_whatever_else_is_wrong(capsys, mocks):
     assert "holds a catalogue, not a model" in message
 
 
+def test_a_catalogue_says_how_it_was_made(capsys, tmp_path):
+    out = tmp_path / "a b.h5"
+    command = ["galaxies", "simulate", "--n", "1", "--points", "10", "--seed", "7"]
+    assert run(capsys, *command, "--out", out)[0] == 0
+    status, text, _ = run(capsys, "info", out)
+    assert status == 0 and f"physgen {' '.join(command)} --out '{out}'" in text
+    assert len(read_catalogue(out)) == 1
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -98,7 +98,8 @@ def simulate(options: argparse.Namespace) -> None:
         jax.random.key(options.seed), parameters, settings, progress=progress("boxes")
     )
     seconds = time.monotonic() - started
-    write_catalogue(options.out, catalogue, overwrite=options.force)
+    made = {"command": options.command}
+    write_catalogue(options.out, catalogue, overwrite=options.force, provenance=made)
     tell(
         options,
         {

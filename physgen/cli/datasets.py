@@ -77,7 +77,8 @@ def build(options: argparse.Namespace) -> None:
     catalogue = build_catalogue(paths, table, selection, jobs=options.jobs, progress=shown)
     if options.cut > 1:
         catalogue = cut(catalogue, options.cut)
-    write_catalogue(options.out, catalogue, overwrite=options.force)
+    made = {"command": options.command}
+    write_catalogue(options.out, catalogue, overwrite=options.force, provenance=made)
     counts = catalogue.counts
     space = "open space" if catalogue.box_size is None else f"a box of {catalogue.box_size:g}"
     tell(
@@ -121,7 +122,8 @@ def redshift_space(options: argparse.Namespace) -> None:
         omega_m=_number_or_name(options.omega_m),
         redshift=options.redshift or 0.0,
     )
-    write_catalogue(options.out, moved, overwrite=options.force)
+    made = {"command": options.command}
+    write_catalogue(options.out, moved, overwrite=options.force, provenance=made)
     tell(
         options,
         {"boxes": len(moved), "galaxies": int(moved.counts.sum()), "out": options.out},

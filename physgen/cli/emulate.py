@@ -300,7 +300,8 @@ def sample(options: argparse.Namespace) -> None:
         progress=progress("boxes"),
     )
     seconds, settings = time.monotonic() - started, emulator.settings
-    write_catalogue(options.out, catalogue, overwrite=options.force)
+    made = {"command": options.command}
+    write_catalogue(options.out, catalogue, overwrite=options.force, provenance=made)
     figures = {
         "boxes": len(catalogue),
         "seconds": seconds,

@@ -1,6 +1,7 @@
 """The parser of all commands, and what becomes of errors and warnings."""
 
 import argparse
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -28,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:2] == ["infer", "benchmark"]:  # where the other `infer` has the name of a file
         given[:2] = ["infer-benchmark"]
-    options = _parser().parse_args(given)
+    command = argparse.Namespace(command=shlex.join(["physgen", *given]))
+    options = _parser().parse_args(given, command)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default")

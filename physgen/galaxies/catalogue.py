@@ -6,14 +6,16 @@ group `columns`, any further number of a galaxy (n, N) by its name. The attribut
 `mask` and `parameters` says theirs. Root attributes: `box_size`
 (absent where the catalogue is not periodic), `parameter_names`, `parameter_units`, `modelled`
 (generated catalogues: the features that their generator models), `kind` = "catalogue",
-`schema_version`, `physgen_version`.
+`schema_version`, `physgen_version`. `provenance`, where it is known, is JSON of how it was made.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -22,7 +24,7 @@ from jaxtyping import Int
 from physgen.errors import InputError
 from physgen.galaxies.column import Column
 from physgen.galaxies.readers import read_fields, read_table
-from physgen.io import atomic_path, write_header
+from physgen.io import atomic_path, write_header, write_json
 
 KIND = "catalogue"
 _ARRAYS = ("position", "velocity", "log_mass", "mask", "parameters")
@@ -224,14 +226,22 @@ def _expect_shape(name, array, shape):
 
 
 def write_catalogue(
-    path: str | os.PathLike[str], catalogue: Catalogue, *, overwrite: bool = False
+    path: str | os.PathLike[str],
+    catalogue: Catalogue,
+    *,
+    overwrite: bool = False,
+    provenance: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `catalogue` in the HDF5 layout of this module's docstring, bit for bit.
+
+    provenance: how it was made, as JSON values; `physgen info` shows them.
 
     Raises InputError if `path` exists and `overwrite` is False, or if its folder is missing.
     """
     with atomic_path(path, overwrite) as temporary, h5py.File(temporary, "w") as file:
         write_header(file, KIND)
+        if provenance is not None:
+            write_json(file, "provenance", provenance)
         file.attrs["parameter_names"] = _strings(catalogue.parameter_names)
         file.attrs["parameter_units"] = _strings(catalogue.parameter_units)
         if catalogue.modelled is not None:
