@@ -183,7 +183,7 @@ def test_the_density_of_the_set_has_all_orders_and_the_number(emulator, clouds):
     key, parameters = jax.random.key(1), jnp.array([[0.2], [0.4]])
     ordered = emulator.log_prob_estimate(key, clouds[0], parameters, trace=Hutchinson(16))
     of_set = emulator.set_log_prob_estimate(key, clouds[0], parameters, trace=Hutchinson(16))
-    given = jax.vmap(emulator._standard_parameters)(parameters)
+    given = emulator.domain.standard_parameters(parameters)
     expected = np.log(24.0) + emulator.counts.log_prob(jnp.array(4.0), given)
     np.testing.assert_allclose(of_set.value - ordered.value, expected, atol=1e-4)
     order = jnp.array([2, 0, 3, 1])
@@ -195,7 +195,7 @@ def test_the_density_of_the_set_has_all_orders_and_the_number(emulator, clouds):
 def test_densities_of_the_emulator_are_jacobians(emulator, clouds):
     """Positions and features, from the determinants of both flows."""
     parameters = jnp.array([0.3])
-    given = emulator._standard_parameters(parameters)
+    given = emulator.domain.standard_parameters(parameters)
     position, carried = emulator._standard(clouds[0])
     solver = FixedSteps(64)
     mask = jnp.ones(4, bool)

@@ -86,3 +86,23 @@ def test_an_untrained_emulator_has_the_radial_profile_of_its_catalogue():
     z = np.asarray(scores.apply(jnp.asarray(cloud)))
     expected = -0.5 * np.sum(z**2) - 15 * np.log(2 * np.pi) + np.sum(scores.log_slope(cloud))
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_parameters_far_out_are_drawn_in():
+    parameters = np.zeros((2000, 1), np.float32)
+    parameters[:, 0] = np.random.default_rng(2).normal(5.0, 2.0, 2000)
+    parameters[0] = 60.0
+    clouds = Catalogue(
+        position=POINTS.reshape(2000, 2, 3),
+        parameters=parameters,
+        parameter_names=("mass",),
+    )
+    domain = emulator_settings(clouds).domain
+    mean, scale = parameters.mean(), parameters.std()
+    found = np.asarray(domain.standard_parameters(jnp.asarray(parameters)))[:, 0]
+    z = (parameters[:, 0] - mean) / scale
+    near = np.abs(z) < 3
+    np.testing.assert_allclose(found[near], z[near], atol=1e-5)
+    assert z[0] > 10 and 3.9 < found[0] <= 4
+    ends = jnp.linspace(mean + 2.9 * scale, mean + 4 * scale, 100)[:, None]
+    assert (np.diff(np.asarray(domain.standard_parameters(ends))[:, 0]) > 0).all()

@@ -104,7 +104,7 @@ def _paths(student, keys, parameters, mask):
     """Rows of galaxies: where each is at all times, then all that it carries at all times."""
 
     def one(key, parameters, mask):
-        given = student._standard_parameters(parameters)
+        given = student.domain.standard_parameters(parameters)
         key_position, key_carried = jax.random.split(key)
         path = student.leaps.path(student.transport, key_position, (len(mask), 3), given, mask)
         rows = _rows(path)
@@ -120,7 +120,7 @@ def _paths(student, keys, parameters, mask):
 
 def _loss(student, key, rows, parameters, mask) -> Float[Array, ""]:
     """Of one leap of the positions and one of what galaxies carry."""
-    given, times = student._standard_parameters(parameters), student.settings.leaps + 1
+    given, times = student.domain.standard_parameters(parameters), student.settings.leaps + 1
     key_position, key_carried = jax.random.split(key)
     rows, carried = jnp.split(rows, [3 * times], axis=1)
     path = _path(rows, times)

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from physgen.data import Standardisation
 from physgen.galaxies.features import Features
 from physgen.galaxies.radial import RadialScores
+
+_FAR = 3.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,17 @@ class Domain:
         if self.radial is not None:
             return jnp.sum(jnp.where(mask, self.radial.log_slope(position), 0.0))
         return -3 * jnp.sum(mask) * jnp.log(self._length)
+
+    def standard_parameters(self, parameters: Float[Array, "*n p"]) -> Float[Array, "*n p"]:
+        """Parameters as a network sees them: in deviations from the mean of the training.
+
+        Beyond three they are drawn in, to four at most: the few simulations that are as far out as
+        that teach no network where it leads.
+        """
+        mean, scale = jnp.array(self.parameter_mean), jnp.array(self.parameter_scale)
+        z = Standardisation(mean, scale).apply(parameters)
+        far = jnp.maximum(jnp.abs(z) - _FAR, 0.0)
+        return jnp.clip(z, -_FAR, _FAR) + jnp.sign(z) * jnp.tanh(far)
 
     @property
     def _length(self) -> float:

@@ -28,7 +28,7 @@ from physgen.densities.solvers import (
 )
 from physgen.densities.trace import Exact, Hutchinson, Trace
 from physgen.densities.transport import Transport
-from physgen.density import Buffer, Density, map_leading
+from physgen.density import Density, map_leading
 from physgen.devices import map_over_devices
 from physgen.errors import InputError
 from physgen.galaxies.contributions import Contributions
@@ -114,8 +114,6 @@ class GalaxyEmulator(Density):
         self.settings = settings
         self.event_shape = (domain.points, domain.features.width)
         self.context_shape = (len(domain.parameter_names),)
-        self.parameter_mean = Buffer(jnp.asarray(domain.parameter_mean))
-        self.parameter_scale = Buffer(jnp.asarray(domain.parameter_scale))
         self.transport = Transport(
             network,
             base,
@@ -180,7 +178,7 @@ class GalaxyEmulator(Density):
         variance 2, and those of positions in a box 1/12.
         """
         key_position, key_carried = jax.random.split(key)
-        given = self._standard_parameters(parameters)
+        given = self.domain.standard_parameters(parameters)
         position, carried = self._standard(galaxies)
         loss = self.transport.loss(key_position, position, given, mask)
         if self.carried is None:
@@ -236,7 +234,7 @@ class GalaxyEmulator(Density):
         """The number of galaxies of each box, from `counts`; `domain.points` without it."""
         if self.counts is None:
             return jnp.full(len(parameters), self.domain.points)
-        contexts = jax.vmap(self._standard_parameters)(parameters)
+        contexts = self.domain.standard_parameters(parameters)
         return self.counts.sample(key, len(parameters), contexts).astype(int)
 
     def contributions(
@@ -258,7 +256,7 @@ class GalaxyEmulator(Density):
         mask = jnp.ones(len(galaxies), bool) if mask is None else mask
         key_position, key_carried = jax.random.split(key)
         number = jnp.sum(mask)
-        given = self._standard_parameters(parameters)
+        given = self.domain.standard_parameters(parameters)
         position, carried = self._standard(jnp.where(mask[:, None], galaxies, 0.0))
         positions = self.transport.log_prob_draws(
             key_position, position, given, mask, trace=trace, solver=solver
@@ -345,7 +343,7 @@ class GalaxyEmulator(Density):
 
     def _sample(self, key, context, mask=None, solver=None):
         mask = jnp.ones(self.domain.points, bool) if mask is None else mask
-        given = self._standard_parameters(context)
+        given = self.domain.standard_parameters(context)
 
         def draw(transport, leaps, key, width, context):
             shape = len(mask), width
@@ -365,9 +363,6 @@ class GalaxyEmulator(Density):
     def _log_prob(self, x, context: Any):
         parts = self.contributions(jax.random.key(0), x, context, trace=Exact())
         return parts.ordered()[0]
-
-    def _standard_parameters(self, parameters):
-        return (parameters - self.parameter_mean[...]) / self.parameter_scale[...]
 
     def _standard(self, galaxies):
         """Positions and what is carried, as the networks see them."""

@@ -138,12 +138,11 @@ def train_emulator(
     emulator = built(lambda rngs: GalaxyEmulator(settings, network, rngs=rngs), key_init)
     train, held_out = split(key_split, len(catalogue), training.held_out)
     if emulator.counts is not None:
-        mean, scale = settings.domain.parameter_mean, settings.domain.parameter_scale
         emulator.counts = fit_counts(
             jax.random.fold_in(key_fit, _COUNTS),
             emulator.counts,
             catalogue.counts,
-            (catalogue.parameters - np.array([mean])) / np.array([scale]),
+            np.asarray(settings.domain.standard_parameters(jnp.asarray(catalogue.parameters))),
             train,
             held_out,
         )
