@@ -53,7 +53,8 @@ def add_commands(galaxies) -> None:
     parser.add_argument(
         "--patience",
         type=int,
-        help="stop after so many validations without improvement, and keep the best; for few mocks",
+        help="stop after so many validations (every 500 steps, of few mocks every five epochs) "
+        "without improvement, and keep the best; for few mocks",
     )
     parser.add_argument(
         "--weight-decay",
@@ -142,11 +143,13 @@ def train(options: argparse.Namespace) -> int:
     if options.features is not None:
         catalogue = catalogue.with_features(feature_names(options.features))
     settings = TrainingSettings()
+    often = max(50, 5 * len(catalogue) // settings.schedule.batch_size)
     schedule = dataclasses.replace(
         settings.schedule,
         steps=options.steps,
         minutes=options.minutes if options.steps is None else None,
         patience=options.patience,
+        validate_every=min(settings.schedule.validate_every, often),
     )
     optimizer = settings.optimizer
     if options.weight_decay is not None:
