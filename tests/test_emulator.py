@@ -183,7 +183,7 @@ def test_bad_counts(emulator, counts):
 
 def test_galaxies_that_are_not_finite_are_refused(emulator):
     broken = nnx.clone(emulator)
-    broken.parameter_scale[...] = jnp.zeros(1)
+    nnx.update(broken, jax.tree.map(lambda leaf: leaf * jnp.nan, nnx.state(broken, nnx.Param)))
     with pytest.raises(InputError, match="got NaN or beyond in a box of"):
         generate(jax.random.key(0), broken, [[0.3]], solver=FixedSteps(2))
 
