@@ -357,8 +357,9 @@ def test_an_observation_unlike_the_simulations_is_warned_of(boxed):
 
 def test_a_file_of_another_kind_is_refused(boxed, tmp_path):
     Simulations.from_arrays(*bent(60)).save(tmp_path / "simulations.h5")
+    assert isinstance(physgen.load(tmp_path / "simulations.h5"), Simulations)
     with pytest.raises(InputError, match="holds a simulations, not a model"):
-        physgen.load(tmp_path / "simulations.h5")
+        Posterior.load(tmp_path / "simulations.h5")
 
 
 def test_raw_observations_stay_as_they_are():
