@@ -200,7 +200,7 @@ def test_clock_runs_from_zero_to_one_at_its_rate(warp):
 
 @pytest.mark.parametrize("evaluations", [0, -2, 3])
 def test_evaluations_must_fit_the_method(evaluations):
-    with pytest.raises(InputError, match="positive multiple of 2 for Midpoint"):
+    with pytest.raises(InputError, match=r"positive multiple of 2, those of one step \(Midpoint\)"):
         FixedSteps(evaluations)
 
 
