@@ -21,12 +21,15 @@ def seed_of(key: jax.Array) -> int:
 
 
 def split(
-    key_or_rng: jax.Array | np.random.Generator, n: int, validation_fraction: float
+    key_or_rng: jax.Array | np.random.Generator,
+    n: int,
+    validation_fraction: float,
+    most: int | None = None,
 ) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]:
     """Disjoint, sorted index arrays of a random split of `n` items.
 
     A fraction of zero gives an empty validation set; any other leaves at least one item on
-    each side. Raises InputError if that is impossible.
+    each side, and no more than `most` in it. Raises InputError if that is impossible.
     """
     if not 0.0 <= validation_fraction < 1.0:
         raise InputError(
@@ -38,7 +41,7 @@ def split(
         )
     held_out = 0
     if validation_fraction:
-        held_out = min(max(round(n * validation_fraction), 1), n - 1)
+        held_out = min(max(round(n * validation_fraction), 1), n - 1, most or n)
     rng = (
         key_or_rng
         if isinstance(key_or_rng, np.random.Generator)

@@ -19,6 +19,11 @@ class Buffer(nnx.Variable):
     """Numbers that belong to a model and are not trained."""
 
 
+def trained_numbers(module: nnx.Module) -> int:
+    """How many numbers of a model are trained."""
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(module, nnx.Param)))
+
+
 class Density(nnx.Module):
     """p(event | context).
 

@@ -20,6 +20,12 @@ def test_split_is_a_partition(n, fraction, seed):
     assert abs(len(validation) - n * fraction) <= 1
 
 
+def test_split_holds_out_no_more_than_asked():
+    train, validation = split(jax.random.key(0), 100, 0.3, 5)
+    assert len(validation) == 5 and len(train) == 95
+    assert len(split(jax.random.key(0), 100, 0.03, 5)[1]) == 3
+
+
 def test_split_depends_on_the_key_alone():
     first, again, other = (split(jax.random.key(s), 100, 0.3)[1] for s in (1, 1, 2))
     np.testing.assert_array_equal(first, again)

@@ -72,6 +72,7 @@ check = partial(check_posterior, key=jax.random.key(0), n_samples=100)
 def test_an_exact_posterior_is_calibrated(pairs):
     found = check(Gaussian(), simulations=held_out(pairs))
     assert found.calibrated and found.findings == () and found.notes == ()
+    assert repr(found) == f"<Check: {found.headline}>"
     assert found.headline == (
         "calibrated at this sample size (400 simulations, 100 posterior draws each)"
     )

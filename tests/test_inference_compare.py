@@ -102,3 +102,10 @@ def test_bad_input_is_refused(comparison):
         comparison.probabilities(good, [1.0, 0.0])
     with pytest.raises(InputError, match="expected x of shape"):
         comparison.probabilities(good[:, :1])
+
+
+def test_a_line_says_what_it_is(comparison):
+    assert repr(comparison).startswith(
+        "<Comparison of narrow, shifted by observations of shape (2,); "
+    )
+    assert "6000 simulations" in repr(comparison) and "\n" not in repr(comparison)

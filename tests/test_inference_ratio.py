@@ -92,3 +92,7 @@ def test_the_loss_is_least_at_the_ratio_itself():
     best = jax.jit(loss)(1.0, 0.0)
     for scale, offset in ((0.8, 0.0), (1.25, 0.0), (1.0, 0.5), (1.0, -0.5)):
         assert jax.jit(loss)(scale, offset) > best
+
+
+def test_a_line_says_what_it_is(ratio):
+    assert repr(ratio).startswith("<Ratio of ") and "3000 simulations>" in repr(ratio)

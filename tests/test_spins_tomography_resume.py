@@ -49,6 +49,7 @@ def state(report, readout="learned", **options):
 def test_a_state_goes_on_to_the_same_bits(tmp_path):
     file = tmp_path / "run.h5"
     whole = state(Silent())
+    assert repr(whole).startswith(f"<Reconstruction from {SHOTS}: held-out log-likelihood -")
     part = state(Stop(), checkpoint=file)
     assert part.run.interrupted and part.run.steps < 60
     rest = state(Silent(), checkpoint=file, resume=True)

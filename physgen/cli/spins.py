@@ -226,8 +226,7 @@ def _minimise(
 
 
 def _figures(found: "GroundState", reference: "Reference | None") -> dict[str, Any]:
-    import jax
-    from flax import nnx
+    from physgen.density import trained_numbers
 
     e = found.energy
     exact = None if reference is None else reference.energy
@@ -247,9 +246,7 @@ def _figures(found: "GroundState", reference: "Reference | None") -> dict[str, A
         "seconds": found.seconds,
         "seconds_per_step": found.seconds_per_step,
         "compile_seconds": found.compile_seconds,
-        "parameters": sum(
-            leaf.size for leaf in jax.tree.leaves(nnx.state(found.wavefunction, nnx.Param))
-        ),
+        "parameters": trained_numbers(found.wavefunction),
         "interrupted": found.interrupted,
     }
 

@@ -25,6 +25,7 @@ from physgen.errors import InputError
 from physgen.galaxies.column import Column
 from physgen.galaxies.readers import read_fields, read_table
 from physgen.io import atomic_path, write_header, write_json
+from physgen.words import counted
 
 KIND = "catalogue"
 _ARRAYS = ("position", "velocity", "log_mass", "mask", "parameters")
@@ -162,6 +163,16 @@ class Catalogue:
     def __len__(self) -> int:
         """How many boxes there are."""
         return len(self.position)
+
+    def __repr__(self) -> str:
+        few, many = self.counts.min(), self.counts.max()
+        side = "" if self.box_size is None else f" in {self.box_size:g} {self.position_unit}"
+        given = f", given {', '.join(self.parameter_names)}" if self.parameter_names else ""
+        return (
+            f"<Catalogue of {counted(len(self), 'box', 'boxes')}{side} of "
+            f"{few if few == many else f'{few} to {many}'} galaxies "
+            f"({', '.join(self.features)}){given}>"
+        )
 
     @property
     def counts(self) -> Int[np.ndarray, " n"]:

@@ -28,7 +28,7 @@ from physgen.densities.solvers import (
 )
 from physgen.densities.trace import Exact, Hutchinson, Trace
 from physgen.densities.transport import Transport
-from physgen.density import Density, map_leading
+from physgen.density import Density, map_leading, trained_numbers
 from physgen.devices import map_over_devices
 from physgen.errors import InputError
 from physgen.galaxies.contributions import Contributions
@@ -156,11 +156,10 @@ class GalaxyEmulator(Density):
             domain.parameter_names, domain.parameter_low, domain.parameter_high, strict=True
         )
         given = ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, low, high in ranges)
-        size = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(self, nnx.Param)))
         return (
             f"<GalaxyEmulator of {domain.points} galaxies ({', '.join(domain.features.modelled)}) "
             f"in {where} {domain.position_unit}, "
-            f"given {given or 'nothing'}; {size} trained numbers>"
+            f"given {given or 'nothing'}; {trained_numbers(self)} trained numbers>"
         )
 
     __str__ = __repr__

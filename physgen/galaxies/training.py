@@ -36,6 +36,7 @@ from physgen.train import (
     gradient_step,
 )
 
+_VALIDATED = 512  # boxes at most: a few thousand take as long as the steps between
 _COUNTS = 2**31  # folded into the key of the counts; no step count reaches it
 
 
@@ -44,9 +45,9 @@ class TrainingSettings:
     """How an emulator is trained.
 
     schedule: how long, and in what batches. held_out: the fraction of boxes kept for the
-    validation loss. microbatch: boxes whose gradients are computed together, fewer of them where
-    they are large, one on each device where they are of several sizes (`padding.sizes`); None for
-    the whole batch, at the size of the largest.
+    validation loss, 512 of them at most. microbatch: boxes whose gradients are computed together,
+    fewer of them where they are large, one on each device where they are of several sizes
+    (`padding.sizes`); None for the whole batch, at the size of the largest.
     """
 
     schedule: FitSettings = FitSettings(batch_size=16, minutes=30.0, validate_every=500)
@@ -136,7 +137,7 @@ def train_emulator(
     settings = emulator_settings(catalogue) if settings is None else settings
     key_init, key_split, key_fit = jax.random.split(key, 3)
     emulator = built(lambda rngs: GalaxyEmulator(settings, network, rngs=rngs), key_init)
-    train, held_out = split(key_split, len(catalogue), training.held_out)
+    train, held_out = split(key_split, len(catalogue), training.held_out, _VALIDATED)
     if emulator.counts is not None:
         emulator.counts = fit_counts(
             jax.random.fold_in(key_fit, _COUNTS),

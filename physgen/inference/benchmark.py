@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-from flax import nnx
 from jaxtyping import PRNGKeyArray
 
+from physgen.density import trained_numbers
 from physgen.errors import InputError
 from physgen.inference.architectures import SplineFlow
 from physgen.inference.embeddings import AnyEmbedding
@@ -196,7 +196,7 @@ def score(
         train_seconds=trained.seconds,
         compile_seconds=run.compile_seconds,
         samples_per_second=n / seconds,
-        parameters=sum(leaf.size for leaf in jax.tree.leaves(nnx.state(posterior, nnx.Param))),
+        parameters=trained_numbers(posterior),
         validation_loss=run.validation_loss,
         members=posterior.settings.members,
         steps=run.steps,

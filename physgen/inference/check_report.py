@@ -71,6 +71,9 @@ class Check:
     misspecification: Misspecification | None = None
     prediction: Prediction | None = None
 
+    def __repr__(self) -> str:
+        return f"<Check: {self.headline}>"
+
     @property
     def calibrated(self) -> bool:
         """Whether every curve of ranks and coverage is inside its band.

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
 from physgen.data import split
-from physgen.density import Buffer, leading_shape, map_leading
+from physgen.density import Buffer, leading_shape, map_leading, trained_numbers
 from physgen.errors import InputError
 from physgen.inference.checks import FEWEST
 from physgen.inference.embeddings import AnyEmbedding, takes_missing
@@ -73,6 +73,15 @@ class Comparison(nnx.Module):
         )
         self.temperature = Buffer(jnp.ones(()))
         self.training = Training(0, 0, 0, 0.0, 0.0, float("nan"))
+
+    def __repr__(self) -> str:
+        s = self.settings
+        return (
+            f"<Comparison of {', '.join(s.names)} by observations of shape {s.x_shape}; "
+            f"{trained_numbers(self)} trained numbers, {self.training.simulations} simulations>"
+        )
+
+    __str__ = __repr__
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from physgen.densities.bijections import Support
 from physgen.densities.embedded import Embedded
-from physgen.density import Buffer, Density
+from physgen.density import Buffer, Density, trained_numbers
 from physgen.errors import InputError
 from physgen.inference.architectures import AffineFlow, FewSteps, FlowMatching, SplineFlow
 from physgen.inference.embeddings import AnyEmbedding
@@ -135,10 +135,9 @@ class Posterior(Density):
     def __repr__(self) -> str:
         s, t = self.settings, self.training
         names = ", ".join(f"{n} [{u}]" if u else n for n, u in zip(s.names, s.units, strict=True))
-        size = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(self, nnx.Param)))
         return (
             f"<Posterior of {names} given observations of shape {s.x_shape}; "
-            f"{s.members} x {type(s.density).__name__}, {size} trained numbers, "
+            f"{s.members} x {type(s.density).__name__}, {trained_numbers(self)} trained numbers, "
             f"{t.simulations} simulations, held-out -log p {t.validation_loss:.4g}>"
         )
 

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from physgen.data import split
 from physgen.densities.bijections import Support
-from physgen.density import Shape, leading_shape, map_leading
+from physgen.density import Shape, leading_shape, map_leading, trained_numbers
 from physgen.errors import InputError
 from physgen.inference.checks import require_usable
 from physgen.inference.embeddings import AnyEmbedding, takes_missing
@@ -92,6 +92,15 @@ class Ratio(nnx.Module):
         s = self.settings
         embedding = s.embedding.build(self.frame.seen_shape, rngs=rngs)
         return Classifier(2 * len(s.names), embedding, s.width, s.depth, rngs=rngs)
+
+    def __repr__(self) -> str:
+        s, t = self.settings, self.training
+        return (
+            f"<Ratio of {', '.join(s.names)} and observations of shape {self.x_shape}; "
+            f"{trained_numbers(self)} trained numbers, {t.simulations} simulations>"
+        )
+
+    __str__ = __repr__
 
     @property
     def support(self) -> Support:

@@ -124,6 +124,12 @@ class Simulations:
         """How many simulations there are."""
         return len(self.parameters)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Simulations, {len(self)} of {', '.join(self.parameter_names)} "
+            f"with observations of shape {self.observations.shape[1:]}>"
+        )
+
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write one HDF5 file, by renaming a complete one.
 

@@ -28,6 +28,7 @@ from physgen.spins.progress import energy_line
 from physgen.spins.symmetry import may_be_positive, require_symmetries
 from physgen.spins.wavefunction import Wavefunction
 from physgen.train import FitResult, FitSettings, Report, fit
+from physgen.words import counted, duration
 
 JACOBIAN_BYTES = 64 * 2**20  # of the gradients of single samples that are computed at once
 
@@ -49,6 +50,13 @@ class GroundState:
     seconds_per_step: float
     compile_seconds: float
     interrupted: bool
+
+    def __repr__(self) -> str:
+        e = self.energy
+        return (
+            f"<GroundState: energy {e.energy:.8g} +- {e.error:.2g}, V-score {e.v_score:.2g}, "
+            f"{counted(self.steps, 'step')} in {duration(self.seconds)}; {self.wavefunction}>"
+        )
 
 
 class VMCState(NamedTuple):

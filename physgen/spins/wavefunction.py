@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int, Key, PRNGKeyArray
 from numpy.typing import ArrayLike
 
-from physgen.density import Density, leading_shape
+from physgen.density import Density, leading_shape, trained_numbers
 from physgen.errors import InputError
 from physgen.nets.autoregressive import Autoregressive
 from physgen.spins.variants import Parts, first_and_last, variant_parts
@@ -57,6 +57,16 @@ class Wavefunction(Density):
         self.images = images or ((tuple(range(n)), False),)
         self.signs = signs
         self.made_of = made_of
+
+    def __repr__(self) -> str:
+        kind = "complex" if self.phase else "real" if self.signs else "positive"
+        of_levels = "" if self.local_dimension == 2 else f" of {self.local_dimension} levels"
+        return (
+            f"<Wavefunction of {self.n} sites{of_levels}, {kind}; "
+            f"{trained_numbers(self)} trained numbers>"
+        )
+
+    __str__ = __repr__
 
     @property
     def real(self) -> bool:

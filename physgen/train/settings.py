@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from physgen.errors import InputError
+from physgen.words import counted, duration
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,11 @@ class FitResult:
     stopped_early: bool
     best_step: int | None
     best_validation_loss: float | None
+
+    def __repr__(self) -> str:
+        best = self.best_validation_loss
+        loss = "" if best is None else f", validation loss {best:.4g} after {self.best_step}"
+        return f"<FitResult: {counted(self.steps, 'step')} in {duration(self.seconds)}{loss}>"
 
 
 class NonFiniteError(InputError):

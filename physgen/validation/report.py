@@ -70,6 +70,9 @@ class Report:
     tolerance: float
     draws: int
 
+    def __repr__(self) -> str:
+        return f"<Report: {self.headline}>"
+
     @property
     def passed(self) -> bool:
         """Whether the two ensembles are indistinguishable at this sample size."""

@@ -98,6 +98,13 @@ class Reconstruction:
     start: Model
     hidden: int
 
+    def __repr__(self) -> str:
+        return (
+            f"<Reconstruction from {self.shots}: held-out log-likelihood "
+            f"{self.held_out_log_likelihood:.4g} +- {self.held_out_error:.2g}; "
+            f"{self.wavefunction}>"
+        )
+
     def density_matrix(self) -> Complex[np.ndarray, "d d"]:
         """rho of the measured sites, by all amplitudes."""
         psi = amplitudes_of(self.wavefunction).reshape(-1, 2**self.hidden)

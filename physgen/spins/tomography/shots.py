@@ -9,6 +9,7 @@ from jaxtyping import Int
 from numpy.typing import ArrayLike
 
 from physgen.errors import InputError
+from physgen.words import counted
 
 LETTERS = "XYZ"
 Z = LETTERS.index("Z")
@@ -50,6 +51,10 @@ class Shots:
 
     def __len__(self) -> int:
         return len(self.outcomes)
+
+    def __repr__(self) -> str:
+        bases = counted(len(np.unique(self.bases, axis=0)), "basis", "bases")
+        return f"<Shots, {len(self)} of {self.sites} sites in {bases}>"
 
     @property
     def sites(self) -> int:

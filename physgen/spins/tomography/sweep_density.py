@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from physgen.data import Standardisation
 from physgen.densities.sequences import SequenceDensity
-from physgen.density import Buffer
+from physgen.density import Buffer, trained_numbers
 from physgen.errors import InputError
 from physgen.io import ModelFile, read_model, save_model
 from physgen.nets.conditioned import ConditionedRecurrent
@@ -57,6 +57,14 @@ class SweepDensity(SequenceDensity):
         super().__init__(network, made_of.sites, context_shape=(columns,))
         self.location = Buffer(jnp.asarray(standard.mean, jnp.float32))
         self.spread = Buffer(jnp.asarray(standard.scale, jnp.float32))
+
+    def __repr__(self) -> str:
+        return (
+            f"<SweepDensity of {self.made_of.sites} sites at {len(self.values)} values; "
+            f"{trained_numbers(self)} trained numbers>"
+        )
+
+    __str__ = __repr__
 
     @property
     def values(self) -> Float[np.ndarray, "v c"]:
