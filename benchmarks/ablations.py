@@ -13,16 +13,12 @@ construction, and nothing is augmented.
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from emulator import first_of_each, rms, z_scores
 from flax import nnx
@@ -39,7 +35,7 @@ from physgen.galaxies import (
     read_catalogue,
     train_emulator,
 )
-from physgen.nets.pairs import _PairLayer
+from physgen.nets import PairSettings
 from physgen.train import FitSettings
 
 EVALUATIONS = (32, 4)
@@ -101,25 +97,27 @@ def measure(
         mocks = replace(mocks, position=mocks.position - side / 2, box_size=None)
     schedule = FitSettings(batch_size=16, minutes=options.minutes, validate_every=500)
     training = TrainingSettings(schedule=schedule)
-    with attention(choice.attention):
-        settings = emulator_settings(mocks, **choice.settings)
-        trained = train_emulator(jax.random.key(choice.seed), mocks, training, settings)
-        trained.emulator.save(options.out / f"{name}.h5", training={"steps": trained.run.steps})
-        kinds = {"averaged": trained.emulator}
-        if name == "flow-matching":
-            kinds["last"] = last(trained.emulator, trained.run.state.params)
-        for kind, emulator in kinds.items():
-            for evaluations in EVALUATIONS:
-                draw = partial(generate, jax.random.key(2), emulator, held_out.parameters)
-                made = draw(solver=FixedSteps(evaluations))
-                if choice.in_open_space:
-                    made = replace(made, position=(made.position + side / 2) % side, box_size=side)
-                z = z_scores(made, held_out)
-                every = np.concatenate(list(z.values()), axis=1)
-                row = {"what": name, "parameters": kind, "evaluations": evaluations}
-                row |= {"steps": trained.run.steps, "rms_z": rms(every)}
-                row |= {"max_abs_z": round(float(np.nanmax(np.abs(every))), 2)}
-                append(table, row | {f"rms_z {key}": rms(values) for key, values in z.items()})
+    settings = emulator_settings(mocks, **choice.settings)
+    if not choice.attention:
+        assert isinstance(settings.network, PairSettings)
+        settings = replace(settings, network=replace(settings.network, heads=0))
+    trained = train_emulator(jax.random.key(choice.seed), mocks, training, settings)
+    trained.emulator.save(options.out / f"{name}.h5", training={"steps": trained.run.steps})
+    kinds = {"averaged": trained.emulator}
+    if name == "flow-matching":
+        kinds["last"] = last(trained.emulator, trained.run.state.params)
+    for kind, emulator in kinds.items():
+        for evaluations in EVALUATIONS:
+            draw = partial(generate, jax.random.key(2), emulator, held_out.parameters)
+            made = draw(solver=FixedSteps(evaluations))
+            if choice.in_open_space:
+                made = replace(made, position=(made.position + side / 2) % side, box_size=side)
+            z = z_scores(made, held_out)
+            every = np.concatenate(list(z.values()), axis=1)
+            row = {"what": name, "parameters": kind, "evaluations": evaluations}
+            row |= {"steps": trained.run.steps, "rms_z": rms(every)}
+            row |= {"max_abs_z": round(float(np.nanmax(np.abs(every))), 2)}
+            append(table, row | {f"rms_z {key}": rms(values) for key, values in z.items()})
 
 
 def last(emulator: GalaxyEmulator, params: jax.Array) -> GalaxyEmulator:
@@ -128,18 +126,6 @@ def last(emulator: GalaxyEmulator, params: jax.Array) -> GalaxyEmulator:
         emulator, lambda path, v: path[0] == "transport" and isinstance(v, nnx.Param), ...
     )
     return nnx.merge(graph, ravel_pytree(averaged)[1](params), rest)
-
-
-@contextmanager
-def attention(kept: bool) -> Iterator[None]:
-    """Layers as they are, or with what attention finds set to zero."""
-
-    def nothing(layer, q, k, v, bias, weight):
-        return jnp.zeros((len(q), layer.settings.heads, q.shape[1] // layer.settings.heads))
-
-    unlike: Callable[..., Any] = _PairLayer._attend if kept else nothing
-    with patch.object(_PairLayer, "_attend", unlike):
-        yield
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import time
 import warnings
 from pathlib import Path
 
+import diffrax
 import jax
 import numpy as np
 
@@ -111,7 +112,8 @@ def main() -> None:
         score("fresh simulations", fresh, held_out)
     own = emulator.settings.leaps or emulator.settings.evaluations
     for evaluations in options.evaluations or [own]:
-        solver = FixedSteps(evaluations) if options.evaluations else None
+        method = diffrax.Euler() if evaluations == 1 else diffrax.Midpoint()
+        solver = FixedSteps(evaluations, method) if options.evaluations else None
         generate(key, emulator, held_out.parameters[:64], solver=solver)
         started = time.perf_counter()
         generated = generate(key, emulator, held_out.parameters, solver=solver)

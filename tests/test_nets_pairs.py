@@ -19,10 +19,8 @@ TOLERANCE = 1e-5
 
 def randomised(geometry, **changes):
     """A network with no zero weights left, of velocities of order one."""
-    network = PairNetwork(
-        geometry, PairSettings(2, width=16, layers=2, heads=2, filters=4, **changes),
-        rngs=nnx.Rngs(0),
-    )  # fmt: skip
+    sizes = {"width": 16, "layers": 2, "heads": 2, "filters": 4} | changes
+    network = PairNetwork(geometry, PairSettings(2, **sizes), rngs=nnx.Rngs(0))
     graph, parameters, rest = nnx.split(network, nnx.Param, ...)
     leaves, structure = jax.tree.flatten(parameters)
     keys = jax.random.split(jax.random.key(1), len(leaves))
@@ -35,6 +33,9 @@ def randomised(geometry, **changes):
 TORUS = randomised(Torus(1.0))
 OPEN = randomised(Euclidean(), longest=6.0, shortest=0.02)
 ANCHORED = randomised(Euclidean(), longest=6.0, shortest=0.02, anchored=True)
+
+
+UNATTENDED = randomised(Torus(1.0), heads=0)
 
 
 def cloud(seed):
@@ -75,7 +76,7 @@ def test_symmetries_of_the_cube(axes, signs):
     close(TORUS(TIME, Torus(1.0).wrap(turned(x)), CONTEXT), turned(TORUS(TIME, x, CONTEXT)))
 
 
-@pytest.mark.parametrize("network", [TORUS, ANCHORED])
+@pytest.mark.parametrize("network", [TORUS, ANCHORED, UNATTENDED])
 def test_padding_changes_nothing_and_does_not_move(network):
     x = cloud(3)
     mask = jnp.arange(POINTS + 8) < POINTS
@@ -106,6 +107,28 @@ def test_coincident_points_are_finite_with_their_gradients(network, time):
     value = network(jnp.array(time), x, CONTEXT)
     gradient = jax.grad(lambda y: jnp.sum(network(jnp.array(time), y, CONTEXT) ** 2))(x)
     assert jnp.all(jnp.isfinite(value)) and jnp.all(jnp.isfinite(gradient))
+
+
+def test_no_heads_are_heads_that_are_not_heard():
+    heard, width = nnx.clone(UNATTENDED.__wrapped__), 16
+    network = PairNetwork(
+        Torus(1.0), PairSettings(2, width=width, layers=2, heads=2, filters=4), rngs=nnx.Rngs(3)
+    )
+    state = nnx.to_pure_dict(nnx.state(network))
+
+    def widened(path, full):
+        part = heard_state
+        for step in path:
+            part = part[step.key]
+        missing = [n - m for n, m in zip(full.shape, part.shape, strict=True)]
+        if not any(missing):
+            return part
+        filler = full if "update" not in jax.tree_util.keystr(path) else jnp.zeros_like(full)
+        return filler.at[tuple(slice(m, None) for m in missing)].set(part)
+
+    heard_state = nnx.to_pure_dict(nnx.state(heard))
+    nnx.update(network, jax.tree.map_with_path(widened, state))
+    close(jax.jit(network)(TIME, cloud(1), CONTEXT), UNATTENDED(TIME, cloud(1), CONTEXT))
 
 
 def test_context_and_time_matter():

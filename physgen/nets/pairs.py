@@ -4,7 +4,8 @@ Node features start equal for all points, so all a point can learn about is its 
 the others: the field is permutation- and translation-equivariant by construction, and it follows
 the reflections and axis permutations of a cube. In each layer, pairs act in three ways:
 
-- attention with a radial bias, as in Graphormer (Ying et al. 2021, arXiv:2106.05234);
+- attention with a radial bias, as in Graphormer (Ying et al. 2021, arXiv:2106.05234), which may be
+  left out;
 - a sum over neighbours with radial filters, as in SchNet (Schuett et al. 2017, arXiv:1706.08566);
 - the same sum over unit vectors, which gives each point vectors, as in PaiNN
   (Schuett et al. 2021, arXiv:2102.03150).
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
@@ -40,6 +42,7 @@ class PairSettings:
     width: int = 48
     layers: int = 4
     heads: int = 4
+    """Of the attention; none where 0."""
     filters: int = 8
     radial: int = 16
     conditioning: int = 64
@@ -61,7 +64,7 @@ class PairSettings:
         return PairNetwork(geometry, self, rngs=rngs)
 
     def __post_init__(self):
-        if self.width % self.heads or self.width % self.filters:
+        if (self.heads and self.width % self.heads) or self.width % self.filters:
             raise InputError(
                 f"expected a width that heads and filters divide, got {self.width} for "
                 f"{self.heads} heads and {self.filters} filters"
@@ -254,7 +257,7 @@ class _PairLayer(nnx.Module):
         zeros = nnx.initializers.zeros
         self.modulation = nnx.Linear(s.conditioning, 2 * s.width, kernel_init=zeros, rngs=rngs)
         self.norm = nnx.LayerNorm(s.width, use_bias=False, use_scale=False, rngs=rngs)
-        self.project = nnx.Linear(s.width, 4 * s.width + s.filters, rngs=rngs)
+        self.project = nnx.Linear(s.width, sum(self._projections), rngs=rngs)
         self.kernels = nnx.Param(
             jax.random.normal(rngs.params(), (n_kernels, s.radial))
             / jnp.sqrt(_NEIGHBOURS * s.radial)
@@ -274,7 +277,7 @@ class _PairLayer(nnx.Module):
             if carries
             else None
         )
-        messages = 2 * s.width + (6 if carries else 2) * s.filters
+        messages = (2 if s.heads else 1) * s.width + (6 if carries else 2) * s.filters
         self.update = MLP((messages, 2 * s.width, s.width), rngs=rngs)
 
     def __call__(
@@ -289,20 +292,19 @@ class _PairLayer(nnx.Module):
     ) -> tuple[Float[Array, "n width"], Float[Array, "n found 3"]]:
         """The node features, and new vectors, from those that are `known`."""
         s = self.settings
-        q, k, v, u, charge = self._projected(h, condition)
+        *attending, u, charge = self._projected(h, condition)
         radial = jnp.einsum("kr,rij->kij", self._kernels(condition), basis)
         bias, scalar, vector, smooth = jnp.split(
             radial, [s.heads, s.heads + s.filters, s.heads + 2 * s.filters]
         )
 
-        attended = self._attend(q, k, v, bias, weight)
         filtered = jnp.einsum("fij,jfd->ifd", scalar, _split(u, s.filters) * weight[:, None, None])
         pull = vector * inverse_distance[None]
         charges = _charges(charge, weight)
         vectors = _vector_sums(pull, charges[:, :, None], directions)
         mixed = jnp.einsum("nfc,fg->ngc", vectors, self.mix.kernel[...])
-        messages = [
-            attended.reshape(h.shape),
+        messages = [self._attended(attending, bias, weight)] if s.heads else []
+        messages += [
             filtered.reshape(h.shape),
             jnp.sum(vectors * vectors, axis=-1),
             jnp.sum(vectors * mixed, axis=-1),
@@ -342,17 +344,23 @@ class _PairLayer(nnx.Module):
         return self.kernels[...] + self.kernel_shift(condition).reshape(self.kernels.shape)
 
     def _projected(self, h: Array, condition: Array) -> list[Array]:
-        s = self.settings
         scale, shift = jnp.split(self.modulation(condition), 2)
         projected = self.project(self.norm(h) * (1 + scale)[None] + shift[None])
-        return jnp.split(projected, [s.width * i for i in (1, 2, 3, 4)], axis=-1)
+        return jnp.split(projected, np.cumsum(self._projections)[:-1], axis=-1)
 
-    def _attend(self, q, k, v, bias, weight):
-        heads = self.settings.heads
-        q, k, v = (_split(x, heads) for x in (q, k, v))  # each (n, heads, width / heads)
+    @property
+    def _projections(self) -> list[int]:
+        """Widths of query, key and value where there is attention, of messages, and of charges."""
+        s = self.settings
+        return [s.width] * (4 if s.heads else 1) + [s.filters]
+
+    def _attended(self, projected, bias, weight):
+        heads, n, _ = bias.shape
+        q, k, v = (_split(x, heads) for x in projected)  # each (n, heads, width / heads)
         logits = jnp.einsum("ihd,jhd->hij", q, k) / q.shape[-1] ** 0.5 + _BIAS_GAIN * bias
         logits = jnp.where(weight[None, None, :] > 0, logits, -1e9)
-        return jnp.einsum("hij,jhd->ihd", jax.nn.softmax(logits, axis=-1), v)
+        attended = jnp.einsum("hij,jhd->ihd", jax.nn.softmax(logits, axis=-1), v)
+        return attended.reshape(n, -1)
 
 
 def _charges(
