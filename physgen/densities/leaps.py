@@ -6,7 +6,9 @@ fixed times,
 
     x(t_k+1) = x(t_k) + (t_k+1 - t_k) network(t_k, x(t_k)).
 
-The network has the form of the velocity, starts as it, and becomes its mean along each leap.
+The network has the form of the velocity, starts as it, and becomes its mean along each leap. It is
+trained along its own leaps: of those from the true path each errs by little, and all together by
+too much.
 """
 
 import math
@@ -72,18 +74,28 @@ class Leaps(nnx.Module):
 
     def loss(
         self,
-        key: PRNGKeyArray,
         path: Float[Array, "k n d"],
         context: Any = None,
         mask: Bool[Array, " n"] | None = None,
     ) -> Float[Array, ""]:
-        """Squared error of one leap of a path, chosen by the key, over its squared length."""
-        k = jax.random.randint(key, (), 0, self.number)
+        """Squared distance from a path after each leap from its start, over the squared length of
+        that part of the path; the mean over leaps.
+
+        Each leap starts where the one before has ended, so that it learns to mend its errors.
+        """
         weight = jnp.ones(path.shape[1]) if mask is None else mask.astype(path.dtype)
-        length = path[k + 1] - path[k]
-        error = self._move(self.times[k], self.times[k + 1], path[k], context, mask) - length
-        squares = (jnp.sum(weight[:, None] * of**2) for of in (error, length))
-        return next(squares) / jnp.maximum(next(squares), 1e-12)
+
+        def square(of: Array) -> Array:
+            return jnp.sum(weight[:, None] * of**2)
+
+        def leap(x, part):
+            start, end, before, after = part
+            x = x + self._move(start, end, x, context, mask)
+            return x, square(x - after) / jnp.maximum(square(after - before), 1e-12)
+
+        times = self.times
+        parts = times[:-1], times[1:], path[:-1], path[1:]
+        return jnp.mean(jax.lax.scan(leap, path[0], parts)[1])
 
     def draw(
         self,

@@ -23,7 +23,7 @@ from physgen.galaxies.training import TrainedEmulator, TrainingSettings, fit_clo
 from physgen.train import FitSettings, OptimizerSettings, Report
 
 DISTILLATION = TrainingSettings(
-    schedule=FitSettings(batch_size=16, minutes=15.0, validate_every=500),
+    schedule=FitSettings(batch_size=8, minutes=15.0, validate_every=500),
     optimizer=OptimizerSettings(
         learning_rate=7e-4, clip_norm=0.5, ema_decay=0.99, second_moment_decay=0.99
     ),
@@ -118,17 +118,16 @@ def _paths(student, keys, parameters, mask):
     return map_over_devices(one, keys, parameters, mask)
 
 
-def _loss(student, key, rows, parameters, mask) -> Float[Array, ""]:
-    """Of one leap of the positions and one of what galaxies carry."""
+def _loss(student, _, rows, parameters, mask) -> Float[Array, ""]:
+    """Of the leaps of the positions and of those of what galaxies carry."""
     given, times = student.domain.standard_parameters(parameters), student.settings.leaps + 1
-    key_position, key_carried = jax.random.split(key)
     rows, carried = jnp.split(rows, [3 * times], axis=1)
     path = _path(rows, times)
-    loss = student.leaps.loss(key_position, path, given, mask)
+    loss = student.leaps.loss(path, given, mask)
     if student.carried is None:
         return loss
     context = given, student.transport.geometry.wrap(path[-1])
-    return loss + student.carried_leaps.loss(key_carried, _path(carried, times), context, mask)
+    return loss + student.carried_leaps.loss(_path(carried, times), context, mask)
 
 
 def _rows(path: Float[Array, "k N d"]) -> Float[Array, "N kd"]:
