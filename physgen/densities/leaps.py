@@ -78,10 +78,11 @@ class Leaps(nnx.Module):
         context: Any = None,
         mask: Bool[Array, " n"] | None = None,
     ) -> Float[Array, ""]:
-        """Squared distance from a path after each leap from its start, over the squared length of
-        that part of the path; the mean over leaps.
+        """How far leaps from the start of a path are from it, mean of log(1 + d) over leaps.
 
-        Each leap starts where the one before has ended, so that it learns to mend its errors.
+        d is the squared distance after a leap, over the squared length of that part of the path;
+        the logarithm keeps the last parts, which are short, from being all that counts at first.
+        Each leap starts where the one before has ended, and learns to mend its errors.
         """
         weight = jnp.ones(path.shape[1]) if mask is None else mask.astype(path.dtype)
 
@@ -91,7 +92,7 @@ class Leaps(nnx.Module):
         def leap(x, part):
             start, end, before, after = part
             x = x + self._move(start, end, x, context, mask)
-            return x, square(x - after) / jnp.maximum(square(after - before), 1e-12)
+            return x, jnp.log1p(square(x - after) / jnp.maximum(square(after - before), 1e-12))
 
         times = self.times
         parts = times[:-1], times[1:], path[:-1], path[1:]

@@ -52,7 +52,7 @@ def distil(
     Args:
         parameters: shape (n, p), all over the range in which samples will be wanted.
         counts: galaxies in each box, shape (n,); drawn from the emulator if not given.
-        training: the held-out loss is relative to the squared length of the leaps.
+        training: the held-out loss is that of `Leaps.loss`.
         checkpoint, resume, report: see `physgen.train.fit`.
         progress: called as progress(done, total) while paths are computed.
 
