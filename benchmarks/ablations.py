@@ -1,11 +1,12 @@
 """What of the galaxy emulator matters: one choice changed at a time, as many minutes each.
 
     python benchmarks/ablations.py OUT_DIR [--mocks data/mocks.h5] [--held-out data/heldout.h5]
-        [--minutes 10] [--only NAME ...] [--boxes N]
+        [--minutes 10] [--only NAME ...] [--boxes N] [--rounded bfloat16]
 
 z as in benchmarks/emulator.py, by 32 and by 4 evaluations, as ablations.csv. Rows that are there
 are not measured again; trained emulators are kept, where benchmarks/bridges.py finds them. Pin it
-to one core where others run beside it: minutes are of the clock.
+to one core where others run beside it: minutes are of the clock. With --rounded, all products, of
+training as well, are those of an accelerator with less precision.
 
 There is no row without symmetries: the network has those of the torus and of the cube by
 construction, and nothing is augmented.
@@ -23,6 +24,7 @@ import numpy as np
 from emulator import first_of_each, rms, z_scores
 from flax import nnx
 from jax.flatten_util import ravel_pytree
+from rounding import MANTISSA_BITS, round_products
 from rows import append, has_row
 
 from physgen.densities import FixedSteps, OptimalTransport
@@ -74,14 +76,18 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--only", nargs="+", choices=CHOICES, default=list(CHOICES))
     parser.add_argument("--boxes", type=int, default=64, help="of each held-out cosmology")
+    parser.add_argument("--rounded", choices=MANTISSA_BITS, help="factors of all products")
     options = parser.parse_args()
+    if options.rounded is not None:
+        round_products(options.rounded)
     options.out.mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
     mocks = read_catalogue(options.mocks).positions_only()
     held_out = read_catalogue(options.held_out).positions_only()
     held_out = first_of_each(held_out, options.boxes)
     for name in options.only:
-        measure(options, name, CHOICES[name], mocks, held_out)
+        row = f"{name}, {options.rounded}" if options.rounded else name
+        measure(options, row, CHOICES[name], mocks, held_out)
 
 
 def measure(
