@@ -112,6 +112,13 @@ def test_a_file_of_position_alone_is_a_catalogue(tmp_path):
     assert catalogue.box_size == 1.0
 
 
+@pytest.mark.parametrize("side", [[2.0], [2.0, 2.0, 2.0], np.float32(2), "2"])
+def test_the_box_may_be_one_side_or_three_that_are_equal(tmp_path, side):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["position"], file["box_size"] = np.ones((7, 3)), side
+    assert read_catalogue(tmp_path / "a.h5").box_size == 2.0
+
+
 def test_write_does_not_overwrite_unless_told(tmp_path):
     write_catalogue(tmp_path / "a.h5", example())
     assert "exists" in error_of(write_catalogue, tmp_path / "a.h5", example(1))
@@ -230,7 +237,7 @@ def hdf5_bad_box(path):
 def hdf5_three_boxes(path):
     write_catalogue(path, example())
     with h5py.File(path, "a") as file:
-        file.attrs["box_size"] = np.ones(3)
+        file.attrs["box_size"] = np.array([10.0, 10.0, 20.0])
 
 
 def npz_with_pickle(path):

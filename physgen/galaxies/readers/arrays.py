@@ -1,5 +1,6 @@
 """HDF5 and NPZ files with the names of a Catalogue, or `features` (n, N, >= 3)."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +114,11 @@ def _text(value):
 
 
 def _box_size(value, path):
-    try:
-        return float(np.asarray(value)[()])
-    except (TypeError, ValueError):
-        raise InputError(f"{path}: box_size must be one number, got {value!r}") from None
+    with contextlib.suppress(TypeError, ValueError):
+        sides = {float(side) for side in np.ravel(value)}
+        if len(sides) == 1:
+            return sides.pop()
+    raise InputError(f"{path}: box_size must be one number, or equal sides, got {value!r}")
 
 
 def _as_mask(mask):
