@@ -115,10 +115,21 @@ def test_the_most_massive_are_kept(tmp_path, most, minimum):
         np.testing.assert_allclose(catalogue.position[i][kept], position[chosen], rtol=1e-6)
 
 
+def test_a_simulation_without_any_that_are_wanted_is_an_empty_box(tmp_path):
+    paths = simulations(tmp_path)
+    largest = [haloes(count, seed=i)[2].max() for i, count in enumerate(COUNTS)]
+    minimum = (np.sort(largest)[0] + np.sort(largest)[1]) / 2
+    catalogue = build_catalogue(paths, table(3), Selection(minimum_mass=minimum))
+    empty = int(np.argmin(largest))
+    assert catalogue.counts[empty] == 0 and np.delete(catalogue.counts, empty).all()
+    assert not catalogue.position[empty].any() and not catalogue.log_mass[empty].any()
+    np.testing.assert_array_equal(catalogue.parameters, table(3).values)
+
+
 def test_a_simulation_that_is_bad_is_named(tmp_path):
     paths = simulations(tmp_path)
     message = error_of(build_catalogue, paths, table(3), Selection(minimum_mass=1e17))
-    assert "out_5.list holds none of at least 1e+17 Msun/h" in message
+    assert "expected an object of at least 1e+17 Msun/h" in message and "of all 3 has" in message
     text = paths[1].read_text()
     paths[1].write_text(text[:-60])
     assert "2/out_5.list: its last halo has" in error_of(build_catalogue, paths, table(3))

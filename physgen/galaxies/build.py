@@ -114,11 +114,11 @@ def build_catalogue(
     """One catalogue of all simulations, row i of `parameters` those of paths[i].
 
     Of each the most massive objects are kept, the most massive first, and padded to the largest
-    number; all numbers of galaxies are float32. Files are read by `jobs` threads, and
-    `progress(done, total)` is called as they are read.
+    number; a simulation may have none of the minimum mass. All numbers of galaxies are float32.
+    Files are read by `jobs` threads, and `progress(done, total)` is called as they are read.
 
-    Raises InputError for a file that cannot be read or holds nothing that is wanted, and for
-    simulations of different boxes or columns; it names the file.
+    Raises InputError for a file that cannot be read, and for simulations of different boxes or
+    columns, it names the file; and where no simulation has an object of the minimum mass.
     """
     if len(paths) != len(parameters.values) or not paths:
         raise InputError(
@@ -128,29 +128,37 @@ def build_catalogue(
     if jobs < 1:
         raise InputError(f"jobs must be at least 1, got {jobs}")
     parts: list[Catalogue] = []
+    counts: list[int] = []
     pool = ThreadPoolExecutor(jobs)
     try:
-        for part in pool.map(lambda path: _read(path, selection), paths):
+        for part, count in pool.map(lambda path: _read(path, selection), paths):
             _check_alike(part, paths[len(parts)], parts[0] if parts else part, paths[0])
             parts.append(part)
+            counts.append(count)
             if progress is not None:
                 progress(len(parts), len(paths))
     finally:
         pool.shutdown(cancel_futures=True)
+    if not any(counts):
+        largest = max(part.log_mass.max() for part in parts if part.log_mass is not None)
+        raise InputError(
+            f"expected an object of at least {selection.minimum_mass:g} Msun/h in some simulation, "
+            f"the most massive of all {len(parts)} has {10**largest:.3g}; lower the minimum mass"
+        )
+
+    def padded(array_of):
+        return _padded([array_of(part)[0, :n] for part, n in zip(parts, counts, strict=True)])
+
     columns = tuple(
-        replace(column, values=_padded([part.columns[i].values[0] for part in parts]))
+        replace(column, values=padded(lambda part: part.columns[i].values))  # noqa: B023
         for i, column in enumerate(parts[0].columns)
     )
     return Catalogue(
         columns=columns,
-        position=_padded([part.position[0] for part in parts]),
-        mask=_padded([part.mask[0] for part in parts]),
-        velocity=None
-        if parts[0].velocity is None
-        else _padded([part.velocity[0] for part in parts if part.velocity is not None]),
-        log_mass=None
-        if parts[0].log_mass is None
-        else _padded([part.log_mass[0] for part in parts if part.log_mass is not None]),
+        position=padded(lambda part: part.position),
+        mask=padded(lambda part: part.mask),
+        velocity=None if parts[0].velocity is None else padded(lambda part: part.velocity),
+        log_mass=None if parts[0].log_mass is None else padded(lambda part: part.log_mass),
         parameters=parameters.values,
         parameter_names=parameters.names,
         box_size=parts[0].box_size,
@@ -160,7 +168,8 @@ def build_catalogue(
     )
 
 
-def _read(path, selection) -> Catalogue:
+def _read(path, selection) -> tuple[Catalogue, int]:
+    """The simulation as one box of at least its most massive object, and how many are wanted."""
     whole = read_catalogue(
         path,
         box_size=selection.box_size,
@@ -170,22 +179,20 @@ def _read(path, selection) -> Catalogue:
     if len(whole) != 1:
         raise InputError(f"{path} holds {len(whole)} boxes: expected one simulation a file")
     kept = np.flatnonzero(whole.mask[0])
+    count = len(kept)
     if selection.most is not None or selection.minimum_mass is not None:
         if whole.log_mass is None:
             raise InputError(f"{path} has no masses: expected them to choose the most massive")
         mass = whole.log_mass[0, kept]
         kept = kept[np.argsort(-mass, kind="stable")[: selection.most]]
+        count = len(kept)
         if selection.minimum_mass is not None:
-            kept = kept[whole.log_mass[0, kept] >= np.log10(selection.minimum_mass)]
-        if not len(kept):
-            raise InputError(
-                f"{path} holds none of at least {selection.minimum_mass:g} Msun/h: its most "
-                f"massive has {10 ** mass.max():.3g}; lower the minimum mass"
-            )
+            count = int(np.sum(whole.log_mass[0, kept] >= np.log10(selection.minimum_mass)))
+            kept = kept[: max(count, 1)]
     position = whole.position[:, kept].astype(np.float32)
     if whole.box_size is not None:
         position = wrapped(position, whole.box_size)
-    return Catalogue(
+    part = Catalogue(
         position=position,
         velocity=None if whole.velocity is None else whole.velocity[:, kept].astype(np.float32),
         log_mass=None if whole.log_mass is None else whole.log_mass[:, kept].astype(np.float32),
@@ -198,6 +205,7 @@ def _read(path, selection) -> Catalogue:
         velocity_unit=whole.velocity_unit,
         log_mass_unit=whole.log_mass_unit,
     )
+    return part, count
 
 
 def _check_alike(part, path, first, first_path):
