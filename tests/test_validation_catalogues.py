@@ -148,6 +148,29 @@ def test_one_moved_copy_is_found(held_out, train):
     assert report.memorisation.identical == 1 and report.memorisation.nearest[5] == 7
 
 
+def few_galaxies(seed, n, most):
+    """Boxes of 0 to `most` galaxies anywhere."""
+    rng = np.random.default_rng(seed)
+    return Catalogue(
+        rng.uniform(0, BOX, (n, most, 3)),
+        mask=np.arange(most) < rng.integers(0, most + 1, (n, 1)),
+        box_size=BOX,
+    )
+
+
+def test_boxes_of_hardly_any_galaxies_are_no_copies():
+    """All without a galaxy, or with one, are alike, and among thousands so are some with two."""
+    sets = few_galaxies(0, 60, 8), few_galaxies(1, 60, 8), few_galaxies(2, 3000, 8)
+    report, _ = statistics_alone(*sets)
+    found = report.memorisation
+    assert report.passed and found.identical == found.leaked == 0 and report.notes == ()
+    np.testing.assert_array_equal(np.isnan(found.generated_distance), sets[0].counts < 4)
+    report, figures = statistics_alone(*(few_galaxies(seed, 60, 3) for seed in range(3)))
+    assert report.passed and report.memorisation is None
+    assert report.notes[0].startswith("No copies were looked for: boxes of 4 galaxies or more")
+    assert "Memorisation" not in [figure.title for figure in figures]
+
+
 def test_a_twentieth_of_blurred_copies_is_nearest(held_out, train):
     mixed = clustered(7).position
     rows = np.array([0, 1, 40, 41])

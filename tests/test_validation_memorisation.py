@@ -106,3 +106,41 @@ def test_bad_input_is_told_in_one_line(shapes, words):
     with pytest.raises(InputError, match=words) as error:
         memorisation_test(*(np.zeros(shape) for shape in shapes))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_samples_that_are_close_by_chance_are_no_copies(dimensions):
+    """Among 3000 of few dimensions some are always much closer to another than most are."""
+    rng = np.random.default_rng(0)
+    generated, held_out, train = rng.normal(size=(3, 3000, dimensions))
+    found = memorisation_test(generated, held_out, train, draws=99)
+    assert found.generated_distance.min() < 0.05 * np.median(found.held_out_distance)
+    assert not found.certain and found.identical == 0
+    generated[:3] = train[:3]
+    assert memorisation_test(generated, held_out, train, draws=99).identical == 3
+
+
+def test_values_that_repeat_by_nature_are_no_copies():
+    """Numbers of few levels are in every set; only more copies than in the held-out ones tell."""
+    rng = np.random.default_rng(0)
+    generated, held_out, train = rng.integers(0, 5, size=(3, 500, 2)).astype(float)
+    found = memorisation_test(generated, held_out, train, draws=99)
+    assert found.identical == found.leaked == 500 and not found.certain and found.p_value > 0.05
+
+
+def test_samples_without_features_are_not_compared():
+    rng = np.random.default_rng(0)
+    generated, held_out, train = rng.normal(size=(3, 40, 6))
+    expected = memorisation_test(generated, held_out, train)
+    nothing = np.full((5, 6), np.nan)
+    with_nothing = (
+        np.concatenate([features, nothing]) for features in (generated, held_out, train)
+    )
+    found = memorisation_test(*with_nothing)
+    assert np.isnan(found.generated_distance[40:]).all() and (found.nearest[40:] == -1).all()
+    np.testing.assert_array_equal(found.generated_distance[:40], expected.generated_distance)
+    np.testing.assert_array_equal(found.nearest[:40], expected.nearest)
+    assert (found.identical, found.leaked, found.compared) == (0, 0, 40)
+    assert (found.z, found.p_value) == (expected.z, expected.p_value)
+    with pytest.raises(InputError, match="at least 2 samples to compare with, got none of 5"):
+        memorisation_test(generated, held_out, nothing)

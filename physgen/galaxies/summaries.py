@@ -24,6 +24,7 @@ _SEPARATION_BINS = 16
 _REACH = 2.53  # mean spacings out to which the fraction of pairs is followed
 _OPEN_BINS = 8
 _QUARTILES = (0.25, 0.5, 0.75)
+LEAST = 4  # galaxies of a cloud that has a fingerprint
 _FINGERPRINT_BINS = 32
 _FINGERPRINT_NEIGHBOURS = 40  # pairs are compared out to where a galaxy has this many neighbours
 _SAMPLE = 64  # clouds from which the bins of open space are chosen
@@ -124,7 +125,8 @@ def fingerprints(catalogue: Catalogue, like: Catalogue) -> Float[np.ndarray, "n 
     turned by a symmetry of its space: in a periodic box those of the cube.
 
     The distribution of pair separations in fine bins, and of neighbour distances in quantiles. Bins
-    are chosen by `like`, so that catalogues with the same `like` can be compared.
+    are chosen by `like`, so that catalogues with the same `like` can be compared. Clouds of fewer
+    than `LEAST` galaxies have none: there are too few ways to arrange them.
     """
     box_size = catalogue.box_size
     neighbours = choose_settings(like).neighbours
@@ -142,7 +144,7 @@ def fingerprints(catalogue: Catalogue, like: Catalogue) -> Float[np.ndarray, "n 
         near = _distance_quantiles(points, neighbours, levels, box_size)
         return np.concatenate([fractions, near.ravel()])
 
-    return over_clouds(features, catalogue.mask, catalogue.position)
+    return over_clouds(features, catalogue.mask, catalogue.position, minimum=LEAST)
 
 
 def _neighbour_distances(catalogue, neighbours):

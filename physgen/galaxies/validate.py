@@ -6,7 +6,13 @@ import numpy as np
 
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
-from physgen.galaxies.summaries import SummarySettings, choose_settings, fingerprints, summaries
+from physgen.galaxies.summaries import (
+    LEAST,
+    SummarySettings,
+    choose_settings,
+    fingerprints,
+    summaries,
+)
 from physgen.galaxies.units import require_same_units
 from physgen.plots import CaptionedFigure, slices
 from physgen.validation import (
@@ -68,11 +74,15 @@ def validate_catalogues(
     names = held_out.parameter_names
     memorisation = None
     groups = match_groups(held_out.parameters, generated.parameters, names).groups
+    notes = []
     if train is not None:
-        memorisation = memorisation_test(
-            *(fingerprints(catalogue, train) for catalogue in (generated, held_out, train)),
-            groups=groups,
-        )
+        compared = generated, held_out, train
+        if min(np.sum(catalogue.counts >= LEAST) for catalogue in compared) >= 2:
+            memorisation = memorisation_test(
+                *(fingerprints(catalogue, train) for catalogue in compared), groups=groups
+            )
+        else:
+            notes.append(f"No copies were looked for: boxes of {LEAST} galaxies or more are few.")
     report = validate(
         summaries(held_out, settings),
         summaries(generated, settings),
@@ -89,8 +99,8 @@ def validate_catalogues(
     )
     aside = [name for name in given if name not in generated.features]
     if aside:
-        note = f"Judged by {', '.join(generated.features)}; not judged: {', '.join(aside)}."
-        report = replace(report, notes=(note, *report.notes))
+        notes.append(f"Judged by {', '.join(generated.features)}; not judged: {', '.join(aside)}.")
+    report = replace(report, notes=(*notes, *report.notes))
     shown = [_slices(report, generated, held_out), _clouds(report, generated, held_out)]
     return report, [*shown, *report_figures(report)]
 

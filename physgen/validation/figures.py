@@ -36,7 +36,13 @@ def report_figures(report: Report) -> list[CaptionedFigure]:
                 "Distance of each box to its nearest training box, in features that do not change "
                 "when a box is reordered, moved, mirrored or turned. Copies stand at zero.",
                 nearest_distances(
-                    report.memorisation.generated_distance, report.memorisation.held_out_distance
+                    *(
+                        distance[~np.isnan(distance)]
+                        for distance in (
+                            report.memorisation.generated_distance,
+                            report.memorisation.held_out_distance,
+                        )
+                    )
                 ),
             )
         )

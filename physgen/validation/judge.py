@@ -97,7 +97,7 @@ def validate(
     copied = None
     if memorisation is not None:
         memorisation = replace(memorisation, p_adjusted=float(next(adjusted)))
-        if memorisation.identical or memorisation.p_adjusted < alpha:
+        if memorisation.certain or memorisation.p_adjusted < alpha:
             copied = _copied(memorisation)
     findings = [finding for result in results for finding in result.findings]
     apart = tuple(test for test in together if test.p_adjusted < alpha)
@@ -238,6 +238,6 @@ def _notes(results, memorisation, draws, tests, alpha):
     if memorisation is not None and memorisation.leaked:
         notes.append(
             f"{memorisation.leaked} held-out boxes are in the training set: they cannot judge, and "
-            "copies go unnoticed beside them. Hold out other boxes."
+            "single copies go unnoticed beside them. Hold out other boxes."
         )
     return tuple(notes)

@@ -14,6 +14,7 @@ from physgen.validation.permutation import labellings, smaller_of_two
 
 _CHUNK = 512  # samples whose distances to all training samples are held at a time
 _IDENTICAL = 0.05  # of the median held-out distance: closer is the same sample up to rounding
+_BY_CHANCE = 1e-6  # of samples at most come as close by themselves; in few dimensions they might
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,8 @@ class Memorisation:
     so many were both alike. p_value is of the smaller of the two, from permutations,
     p_adjusted Holm's, NaN where it is alone. nearest (m,)
     is the index of the nearest training sample. `identical` counts the generated, `leaked` the
-    held-out samples that are training samples themselves, up to rounding.
+    held-out samples that are training samples themselves, up to rounding. Samples without features
+    are not compared: their distance is NaN, their nearest -1.
     """
 
     generated_distance: Float[np.ndarray, " m"]
@@ -43,6 +45,12 @@ class Memorisation:
     leaked: int
     p_adjusted: float = np.nan
 
+    @property
+    def certain(self) -> bool:
+        """Whether some generated samples are training samples and no held-out one is, by chance or
+        because it leaked: then there is no need of a test."""
+        return self.identical > 0 and self.leaked == 0
+
 
 def memorisation_test(
     generated: ArrayLike,
@@ -57,11 +65,13 @@ def memorisation_test(
 
     Each row describes one sample by d features that the symmetries of the data do not change, so
     that a moved or rotated copy is a copy. Features are standardised by the training set; NaN
-    counts as the training mean. Samples are ranked within `groups` (van Elteren's stratified test;
-    default: one group of all), so that ensembles may mix parameters in different proportions.
-    `draws` exchanges of the labels within groups tell how often either test looks as bad.
+    counts as the training mean, and a row of nothing else is not compared. Samples are ranked
+    within `groups` (van Elteren's stratified test; default: one group of all), so that ensembles
+    may mix parameters in different proportions. `draws` exchanges of the labels within groups tell
+    how often either test looks as bad.
 
-    Raises InputError for features that do not fit, and fewer than two training samples.
+    Raises InputError for features that do not fit, and fewer than two training samples that have
+    some.
     """
     sets = [np.asarray(features, dtype=np.float64) for features in (generated, held_out, train)]
     if any(f.ndim != 2 or f.shape[1] != sets[2].shape[1] or not len(f) for f in sets):
@@ -69,23 +79,31 @@ def memorisation_test(
             "generated, held_out and train must be (samples, features) with equal features, got "
             f"{sets[0].shape}, {sets[1].shape} and {sets[2].shape}"
         )
-    if len(sets[2]) < 2:
-        raise InputError("train must hold at least 2 samples to compare with, got one")
+    described = [np.isfinite(features).any(axis=1) for features in sets]
+    if described[2].sum() < 2:
+        raise InputError(
+            "train must hold at least 2 samples to compare with, got "
+            f"{described[2].sum() or 'none'} of {len(sets[2])} that have a feature"
+        )
     finite = np.isfinite(sets[2])
     count = np.maximum(finite.sum(axis=0), 1)
     mean = np.where(finite, sets[2], 0).sum(axis=0) / count
     scale = np.sqrt((np.where(finite, sets[2] - mean, 0) ** 2).sum(axis=0) / count)
+    dimensions = max(int(np.sum(scale > 0)), 1)
     scale = np.where(scale > 0, scale, 1)
     scaled = [np.where(np.isfinite(f), (f - mean) / scale, 0) for f in sets]
-    near_generated, nearest = _nearest(scaled[0], scaled[2])
-    near_held_out, _ = _nearest(scaled[1], scaled[2])
+    near_generated, nearest = _nearest(scaled[0], scaled[2], *described[::2])
+    near_held_out, _ = _nearest(scaled[1], scaled[2], *described[1:])
     if groups is None:
         pairs = [(near_generated, near_held_out)]
     else:
         pairs = [(near_generated[g.generated], near_held_out[g.real]) for g in groups]
+    pairs = [(_numbers(generated), _numbers(held_out)) for generated, held_out in pairs]
+    pairs = [pair for pair in pairs if len(pair[0]) and len(pair[1])]
     z, copies = _scores(pairs, draws, np.random.default_rng(seed))
     p_rank, p_copies = ndtr(z), _chance_of_copies(pairs)[copies]
-    same = _IDENTICAL * float(np.median(near_held_out))
+    usual = float(np.median(_numbers(near_held_out))) if described[1].any() else 0.0
+    same = min(_IDENTICAL, _BY_CHANCE ** (1 / dimensions)) * usual
     return Memorisation(
         near_generated,
         near_held_out,
@@ -101,16 +119,21 @@ def memorisation_test(
     )
 
 
-def _nearest(samples, train):
+def _numbers(values):
+    return values[~np.isnan(values)]
+
+
+def _nearest(samples, train, described, in_train):
     """Distance to, and index of, the nearest row of `train` for each row of `samples`."""
-    length = (train**2).sum(axis=1)
+    length = np.where(in_train, (train**2).sum(axis=1), np.inf)
     index = np.concatenate(
         [
             np.argmin(length - 2 * samples[i : i + _CHUNK] @ train.T, axis=1)
             for i in range(0, len(samples), _CHUNK)
         ]
     )
-    return np.linalg.norm(samples - train[index], axis=1), index
+    distance = np.linalg.norm(samples - train[index], axis=1)
+    return np.where(described, distance, np.nan), np.where(described, index, -1)
 
 
 def _scores(pairs, draws, rng):
@@ -125,7 +148,7 @@ def _scores(pairs, draws, rng):
         variance += m * n * (m + n + 1) / 12
         nearest_held_out = np.where(labels, np.inf, both).min(axis=1)
         copies += np.sum(labels & (both < nearest_held_out[:, None]), axis=1)
-    return excess / np.sqrt(variance), copies
+    return excess / np.sqrt(variance or 1.0), copies
 
 
 def _chance_of_copies(pairs) -> Float[np.ndarray, " k"]:

@@ -116,7 +116,7 @@ def _joint(report):
 def _memorisation(report):
     found = report.memorisation
     if found is None:
-        return "<h2>Memorisation</h2><p>Not tested: give the training boxes to compare with.</p>"
+        return "<h2>Memorisation</h2><p>Not tested: that needs training boxes to compare with.</p>"
     copies, rank = (html.p_value(p, equals="= ") for p in (found.p_copies, found.p_rank))
     together, adjusted = (html.p_value(p, 4, "= ") for p in (found.p_value, found.p_adjusted))
     return (

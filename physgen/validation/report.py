@@ -87,7 +87,7 @@ class Report:
         found = [t.p_adjusted for r in self.statistics for t in (r.mean_test, r.spread_test)]
         found += [test.p_adjusted for test in self.joint]
         if self.memorisation is not None:
-            found.append(0.0 if self.memorisation.identical else self.memorisation.p_adjusted)
+            found.append(0.0 if self.memorisation.certain else self.memorisation.p_adjusted)
         return min((p for p in found if not np.isnan(p)), default=1.0)
 
     @property
