@@ -119,6 +119,31 @@ def test_the_box_may_be_one_side_or_three_that_are_equal(tmp_path, side):
     assert read_catalogue(tmp_path / "a.h5").box_size == 2.0
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_positions_at_the_side_of_the_box_are_at_zero(tmp_path, kind):
+    position = np.array([[1, 2, 3], [4, 100.1, 0], [100.1, 5, 100.1]], kind)
+    np.save(tmp_path / "a.npy", position[None])
+    read = read_catalogue(tmp_path / "a.npy", box_size=100.1).position[0]
+    np.testing.assert_array_equal(read, np.where(position == kind(100.1), 0, position))
+    np.save(tmp_path / "a.npy", position[None] * kind(1.001))
+    assert "outside the box" in error_of(read_catalogue, tmp_path / "a.npy", box_size=100.1)
+
+
+def test_columns_in_npz_may_be_masked(tmp_path):
+    columns = dict(zip("xyz", np.random.default_rng(0).uniform(0, 9, (3, 5)), strict=True))
+    np.savez(tmp_path / "a.npz", **columns, mask=np.array([1, 0, 1, 1, 0]))
+    catalogue = read_catalogue(tmp_path / "a.npz", box_size=9.0)
+    assert catalogue.mask.tolist() == [[True, False, True, True, False]]
+
+
+def test_the_index_that_pandas_writes_is_no_parameter(tmp_path):
+    write_catalogue(tmp_path / "a.h5", example())
+    rows = "".join(f"{i},{0.3 + i / 100}\n" for i in range(len(example())))
+    (tmp_path / "c.csv").write_text(",Omega_m\n" + rows)
+    catalogue = read_catalogue(tmp_path / "a.h5", conditions=tmp_path / "c.csv")
+    assert catalogue.parameter_names == ("Omega_m",) and catalogue.parameters[0, 0] == 0.3
+
+
 def test_write_does_not_overwrite_unless_told(tmp_path):
     write_catalogue(tmp_path / "a.h5", example())
     assert "exists" in error_of(write_catalogue, tmp_path / "a.h5", example(1))

@@ -256,6 +256,25 @@ def test_what_too_few_galaxies_leave_neighboursis_said_and_not_drawn(capsys, tmp
     assert not any("v12" in label for label in drawn)
 
 
+def test_boxes_without_pairs_count_in_the_mean(capsys, tmp_path):
+    """Four ordered pairs of length 1 and two of length 1.41 in one of three boxes."""
+    triangle = [[10, 10, 10], [11, 10, 10], [10, 11, 10]]
+    mask = np.array([[True, True, True], [True, False, False], [False, False, False]])
+    boxes = cloud(3, 3, position=np.array([triangle] * 3, np.float32), mask=mask)
+    write_catalogue(tmp_path / "a.h5", boxes)
+    status, out, _ = run(capsys, "stats", tmp_path / "a.h5", "--edges", 0.5, 1.2, 1.5)
+    assert status == 0
+    lines = out.split("ordered pairs, by separation r")[1].split("\n\n")[0].splitlines()
+    assert [line.split()[1] for line in lines if "+-" in line] == ["1.333", "0.6667"]
+
+
+@pytest.mark.parametrize("seed", ["-1", "1.5", "x"])
+def test_a_seed_is_a_whole_number(capsys, tmp_path, seed):
+    command = ["galaxies", "simulate", "--n", 1, "--out", tmp_path / "a.h5"]
+    status, _, err = run(capsys, *command, f"--seed={seed}")
+    assert status == 2 and f"a whole number of at least 0, got '{seed}'" in err
+
+
 def test_different_features_are_refused_unless_told(capsys, mocks, tmp_path):
     other = tmp_path / "velocities.h5"
     write_catalogue(other, cloud(seed=1, velocities=True))

@@ -203,6 +203,20 @@ def test_units_of_hdf5_groups(tmp_path):
     assert catalogue.box_size == 2.0
 
 
+def test_hdf5_groups_whose_box_is_three_sides_or_is_given(tmp_path):
+    objects = haloes()
+    write_subfind(tmp_path / "a", *objects, attributes={"BoxSize": np.full(3, 1e6)}.items())
+    assert read_catalogue(tmp_path / "a").box_size == BOX
+    write_subfind(tmp_path / "b", *objects, attributes={"UnitLength_in_cm": 3.085678e21}.items())
+    path = tmp_path / "b" / "fof_subhalo_tab_033.hdf5"
+    with h5py.File(path, "a") as file:
+        del file["Header"].attrs["BoxSize"]
+    assert "has no BoxSize" in error_of(read_catalogue, path)
+    catalogue = read_catalogue(path, box_size=BOX)
+    assert_read(catalogue, *objects)
+    assert catalogue.box_size == BOX
+
+
 def remove(*names):
     def change(file):
         for name in names:
@@ -227,8 +241,9 @@ def without_time(file):
         (remove("Group/GroupMass"), "has no Group/GroupMass"),
         (remove("Group"), "has no Group/GroupPos"),
         (shorten, "is damaged: its columns of Group have 40, 37 and 40 rows"),
-        (without_time, "neither Redshift nor Time"),
-        (lambda file: file["Header"].attrs.__delitem__("BoxSize"), "damaged or incomplete"),
+        (without_time, "neither a Redshift above -1 nor a Time"),
+        (lambda file: file["Header"].attrs.__delitem__("BoxSize"), "neither BoxSize nor Unit"),
+        (lambda file: file["Header"].attrs.update(Redshift=-1.0, Time=0.0), "a Redshift above -1"),
         (lambda file: file["Header"].attrs.__setitem__("NumFiles", 4), "1 files of this output"),
         (lambda file: file["Group/GroupMass"].__setitem__(slice(None), 0), "no halo with a mass"),
     ],
@@ -366,6 +381,9 @@ CAMELS = """#Name  Omega_m  sigma_8  A_SN1     A_AGN1  A_SN2  A_AGN2  seed
         (CAMELS, ["seed"], ("seed",), True),
         ("#Omega_m Omega_b h ns s8\n.1 .2 .3 .4 .5\n1 2 3 4 5\n", None, None, False),
         (".1 .2 .3\n1 2 3\n", ["a", "b", "c"], ("a", "b", "c"), False),
+        (",a,b\n0,.1,.2\n1,1,2\n", None, ("a", "b"), False),
+        (",a,b\nLH_0,.1,.2\nLH_1,1,2\n", None, ("a", "b"), True),
+        ("# made by hand today\n# a b\n.1 .2\n1 2\n", None, ("a", "b"), False),
         ("1P_p1_0 .1 .2\n1P_p1_1 1 2\n", ["a", "b"], ("a", "b"), True),
         ("name, a, b\n0, .1, .2\n1, 1, 2\n", None, ("a", "b"), True),
         ("a,b\n.1,.2\n# a comment\n1,2\n", None, ("a", "b"), False),
@@ -397,6 +415,8 @@ def test_tables_of_parameters(tmp_path, text, columns, names, labels):
         ("a a\n1 2\n", None, "name of its own"),
         ("a b\n1 2\n", ["c"], "no columns ['c']"),
         ("a b\n1 2\n", ["A"], "; write a, not A"),
+        ("# latin hypercube\n# a b\n1 2\n", None, "2 lines with #, 2 of as many words"),
+        ("# a latin hypercube\n# of mine\n1 2 3 4\n", None, "2 lines with #, none of as many"),
     ],
 )
 def test_bad_tables_are_one_clear_line(tmp_path, text, columns, words):

@@ -196,6 +196,18 @@ def test_clouds_are_counted_one_by_one_and_masked_rows_may_hold_anything():
     np.testing.assert_allclose(xi[2], alone, rtol=1e-12)
 
 
+@pytest.mark.parametrize("weighted", [True, False])
+def test_a_cloud_without_points_has_no_pairs(weighted):
+    rng = np.random.default_rng(2)
+    clouds, mask = rng.uniform(0, 16, (3, 30, 3)), np.ones((3, 30), bool)
+    mask[1] = False
+    weights = rng.uniform(1, 2, (3, 30)) if weighted else None
+    counts = pair_counts(clouds, EDGES, box_size=16.0, mask=mask, weights=weights)
+    assert not counts[1].any() and counts[0].any()
+    alone = pair_counts(clouds, EDGES, box_size=16.0, weights=weights)
+    np.testing.assert_array_equal(counts[[0, 2]], alone[[0, 2]])
+
+
 def test_counts_above_two_to_the_31():
     n = 60_000
     points = np.random.default_rng(0).uniform(0, 1, (n, 3))

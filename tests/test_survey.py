@@ -122,3 +122,33 @@ def test_bad_surveys_are_one_clear_line(tmp_path):
     (tmp_path / "a.list").write_text("#ID\n")
     with pytest.raises(InputError, match="expected a table of a survey"):
         read_survey(tmp_path / "a.list", good)
+    for name in ("empty.npz", "empty.csv"):
+        write(tmp_path / name, {key: values[:0] for key, values in sky(9, 1).items()})
+        with pytest.raises(InputError, match="empty.* (holds no galaxy|is empty)"):
+            read_survey(good, tmp_path / name)
+
+
+@pytest.mark.parametrize("offset", [0, 2**31])
+def test_integers_that_stand_for_none_are_no_weights(tmp_path, offset):
+    """Signed integers, and unsigned ones, which FITS keeps with an offset."""
+    fits = pytest.importorskip("astropy.io.fits")
+    columns = [fits.Column(name, "D", array=values) for name, values in sky(9, 0).items()]
+    values = np.arange(9, dtype=np.uint32 if offset else np.int32)
+    column = fits.Column("W", "J", array=values, null=4 - offset, bzero=offset or None)
+    path = tmp_path / "g.fits"
+    fits.BinTableHDU.from_columns([*columns, column]).writeto(path)
+    with pytest.raises(InputError, match="1 of 9 rows are not"):
+        read_survey(path, path, weights="W")
+    assert (read_survey(path, path, weights="Z").weights > 0).all()
+
+
+def test_fits_may_be_compressed(tmp_path):
+    fits = pytest.importorskip("astropy.io.fits")
+    columns = [fits.Column(name, "D", array=values) for name, values in sky(9, 0).items()]
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "g.fits.gz")
+    write(tmp_path / "g.npz", sky(9, 0))
+    survey = read_survey(tmp_path / "g.fits.gz", tmp_path / "g.npz")
+    np.testing.assert_array_equal(survey.position, survey.random_position)
+    (tmp_path / "g.fits.gz").rename(tmp_path / "g.csv.gz")
+    with pytest.raises(InputError, match="compressed by gzip.*gunzip"):
+        read_survey(tmp_path / "g.csv.gz", tmp_path / "g.npz")

@@ -186,6 +186,7 @@ def test_haloes_of_a_simulation_are_a_catalogue(capsys, files):
         (["points.npy", "a.npy"], "shape"),
         (["a.npy", "alike.npy", "--fail-below", "7"], "between 0 and 1"),
         (["a.npy", "alike.npy", "--features", "position"], "catalogues"),
+        (["a.npy", "alike.npy", "--box", "0"], "box_size must be positive"),
         (["a.npy", "alike.npy", "--out", "text.npy"], "is a file"),
         (["a.npy", "alike.npy", "--kind", "fields"], "another kind"),
         (["a.npy", "a.npy"], "got a.npy twice"),

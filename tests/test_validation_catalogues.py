@@ -171,6 +171,17 @@ def test_boxes_of_hardly_any_galaxies_are_no_copies():
     assert "Memorisation" not in [figure.title for figure in figures]
 
 
+@pytest.mark.parametrize("side", [BOX, None])
+def test_boxes_without_a_galaxy_are_not_what_is_drawn(side):
+    sets = [few_galaxies(seed, 20, 8) for seed in range(2)]
+    for boxes in sets:
+        boxes.mask[0] = False
+    _, figures = statistics_alone(*(replace(boxes, box_size=side) for boxes in sets))
+    assert [figure.title for figure in figures[:2]] == ["Galaxies", "Galaxies in three dimensions"]
+    assert len(figures[1].real) and len(figures[1].generated)
+    assert "canvas" in figures[1].to_html()
+
+
 def test_a_twentieth_of_blurred_copies_is_nearest(held_out, train):
     mixed = clustered(7).position
     rows = np.array([0, 1, 40, 41])

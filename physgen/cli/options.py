@@ -50,7 +50,15 @@ def feature_names(text: str) -> tuple[str, ...]:
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """--seed."""
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same numbers")
+    parser.add_argument(
+        "--seed", type=_seed, default=0, help="the same seed gives the same numbers"
+    )
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
+    return int(text)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

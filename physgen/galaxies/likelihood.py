@@ -19,7 +19,7 @@ from physgen.galaxies.contributions import Contributions
 from physgen.galaxies.emulator import LIKELIHOOD_SOLVER, GalaxyEmulator
 from physgen.galaxies.features import Features
 from physgen.galaxies.padding import packed
-from physgen.galaxies.units import require_same_units
+from physgen.galaxies.units import require_same_units, same_side
 
 TRACE = Hutchinson(4)
 _OUTSIDE = 0.01
@@ -109,7 +109,7 @@ def clouds(
     """
     domain = emulator.domain
     require_same_units(domain.units, catalogue.units, "the emulator", "the maps")
-    if catalogue.box_size != domain.box_size:
+    if not same_side(catalogue.box_size, domain.box_size):
         raise InputError(
             f"expected maps of box {domain.box_size} {domain.position_unit} as in the emulator's "
             f"training, got {catalogue.box_size}; cut them"

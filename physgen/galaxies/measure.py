@@ -85,8 +85,9 @@ class Measurement:
                 if np.isnan(value):
                     continue
                 around = "" if np.isnan(spread) else f"  +- {spread:.3g}"
-                exact = f"{value:.0f}" if statistic is self.statistics[0] else f"{value:.4g}"
-                lines.append(f"  {label:>16}  {exact:>14}{around}")
+                whole = statistic is self.statistics[0] and value == round(value)
+                number = f"{value:.0f}" if whole else f"{value:.4g}"
+                lines.append(f"  {label:>16}  {number:>14}{around}")
             if missing := ", ".join(compress(statistic.bin_labels, np.isnan(mean))):
                 lines.append(f"  no value of {missing}: too few galaxies or pairs in every box")
         return "\n".join(lines)
@@ -107,11 +108,9 @@ def measure(catalogue: Catalogue, *, edges: ArrayLike | None = None) -> Measurem
             "statistics of pairs need two"
         )
     bins = choose_edges(catalogue) if edges is None else as_edges(edges)
-    counts = over_clouds(
-        lambda x: pair_counts(x, bins, box_size=catalogue.box_size).astype(float),
-        catalogue.mask,
-        catalogue.position,
-    )
+    counts = pair_counts(
+        catalogue.position, bins, box_size=catalogue.box_size, mask=catalogue.mask
+    ).astype(float)
     unit = catalogue.position_unit
     pairs = Statistic("pair counts", "ordered pairs", "", "separation r", unit, counts, edges=bins)
     settings = SummarySettings(tuple(bins), tuple(bins), None)

@@ -1,6 +1,8 @@
-"""Numbers in different units are not compared."""
+"""Numbers in different units, and boxes of different sides, are not compared."""
 
 from collections.abc import Mapping
+
+import numpy as np
 
 from physgen.errors import InputError
 
@@ -19,3 +21,10 @@ def require_same_units(
                 f"expected {name} in one unit, got {units[0]} in {whose} and {units[1]} in "
                 f"{other}; convert one of them"
             )
+
+
+def same_side(one: float | None, other: float | None) -> bool:
+    """Whether boxes are of one side up to float32 rounding, or both in open space."""
+    if one is None or other is None:
+        return one is other
+    return bool(np.isclose(one, other, rtol=1e-6, atol=0))

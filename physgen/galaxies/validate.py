@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Int
 
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
@@ -13,7 +14,7 @@ from physgen.galaxies.summaries import (
     fingerprints,
     summaries,
 )
-from physgen.galaxies.units import require_same_units
+from physgen.galaxies.units import require_same_units, same_side
 from physgen.plots import CaptionedFigure, slices
 from physgen.validation import (
     RandomForest,
@@ -101,7 +102,8 @@ def validate_catalogues(
     if aside:
         notes.append(f"Judged by {', '.join(generated.features)}; not judged: {', '.join(aside)}.")
     report = replace(report, notes=(*notes, *report.notes))
-    shown = [_slices(report, generated, held_out), _clouds(report, generated, held_out)]
+    clouds = _clouds(report, generated, held_out)
+    shown = [_slices(report, generated, held_out), *([] if clouds is None else [clouds])]
     return report, [*shown, *report_figures(report)]
 
 
@@ -128,13 +130,19 @@ def _real_or_fake(generated, held_out, groups, draws, seed):
     return (found,)
 
 
-def _clouds(report: Report, generated: Catalogue, held_out: Catalogue) -> CloudView:
+def _first_with_galaxies(catalogue: Catalogue, boxes: Int[np.ndarray, " k"]) -> np.ndarray:
+    """The positions (m, 3) in the first of the boxes that is not empty; m is 0 if all are."""
+    box = boxes[np.argmax(catalogue.counts[boxes] > 0)]
+    return catalogue.position[box][catalogue.mask[box]]
+
+
+def _clouds(report: Report, generated: Catalogue, held_out: Catalogue) -> CloudView | None:
     (first,) = evenly_spaced(report, 1)
     group = report.groups[first]
-    real, fake = (
-        catalogue.position[i][catalogue.mask[i]].astype(np.float64)
-        for catalogue, i in ((held_out, group.real[0]), (generated, group.generated[0]))
-    )
+    real = _first_with_galaxies(held_out, group.real).astype(np.float64)
+    fake = _first_with_galaxies(generated, group.generated).astype(np.float64)
+    if not (len(real) and len(fake)):
+        return None
     title = group_title(report, first)
     return CloudView(
         "Galaxies in three dimensions",
@@ -146,9 +154,7 @@ def _clouds(report: Report, generated: Catalogue, held_out: Catalogue) -> CloudV
 
 def _check(generated: Catalogue, other: Catalogue, name: str, features: bool = True):
     sizes = generated.box_size, other.box_size
-    if (None in sizes and sizes[0] is not sizes[1]) or not np.isclose(
-        *(s or 0.0 for s in sizes), rtol=1e-6, atol=0
-    ):
+    if not same_side(*sizes):
         remedy = "; give the side that a file lacks (--box, box_size=)" if None in sizes else ""
         raise InputError(
             f"generated and {name} boxes must have one size, got {_size(sizes[0])} and "
@@ -181,15 +187,11 @@ def _size(box_size):
 
 def _slices(report: Report, generated: Catalogue, held_out: Catalogue) -> CaptionedFigure:
     shown = evenly_spaced(report, _PANELS)
-    real, fake = (
-        [catalogue.position[i][catalogue.mask[i]] for i in first]
-        for catalogue, first in (
-            (held_out, [report.groups[g].real[0] for g in shown]),
-            (generated, [report.groups[g].generated[0] for g in shown]),
-        )
-    )
+    real = [_first_with_galaxies(held_out, report.groups[g].real) for g in shown]
+    fake = [_first_with_galaxies(generated, report.groups[g].generated) for g in shown]
     if held_out.box_size is None:
-        reach = 1.1 * float(np.quantile(np.abs(np.concatenate(real)), 0.995))
+        inside = held_out.position[held_out.mask]
+        reach = 1.1 * float(np.quantile(np.abs(np.concatenate([inside, *real])), 0.995))
         limits = depth = (-reach, reach)
     else:
         limits = (0.0, held_out.box_size)

@@ -140,6 +140,9 @@ def _by_trees(points, radii, box: Box | None, mass, others, other_mass):
         if others is not None:
             also = ~np.isnan(others[i, :, 0])
             second = KDTree(others[i][also], boxsize=box)
+        if not (kept.any() and also.any()):
+            rows.append(np.zeros(len(radii) - 1, np.int64 if mass is None else np.float64))
+            continue
         both = None if mass is None else (mass[i][kept], other_mass[i][also])
         counts = tree.count_neighbors(second, radii, weights=both, cumulative=False)
         itself = 0

@@ -16,6 +16,7 @@ from physgen.io import open_hdf5
 from physgen.io.npz import open_numpy
 from physgen.plots import SampleSet, triangle
 from physgen.plots.style import CaptionedFigure
+from physgen.stats.points import as_box
 from physgen.validation.clouds_view import CloudView
 from physgen.validation.fields import field_statistics
 from physgen.validation.figures import report_figures
@@ -76,6 +77,7 @@ def validate_arrays(
                 f"generated and {name} arrays must have equal shapes but for their number, got "
                 f"{arrays[0].shape} and {array.shape}"
             )
+    as_box(box_size)
     kind = kind or _kind_of(arrays[0])
     if (kind is Kind.FIELDS) != (arrays[0].ndim > 2):
         raise InputError(

@@ -9,7 +9,7 @@ Formats, told by their first bytes and then by their name:
   Beside each `box_size`, `parameters` and `parameter_names`, beside `features` also `mask` (n, N).
 * NPY (.npy): positions (n, N, 3).
 * Text (.csv, .txt, .dat): a first line that names the columns, commas or white space between.
-* FITS (.fits, .fit): the first binary table, as columns.
+* FITS (.fits, .fit, also with .gz): the first binary table, as columns.
 * Rockstar: out_N.list, hlist_A.list (`rockstar`); halos_N.M.ascii (`rockstar`) and halos_N.M.bin
   (`rockstar_binary`), one of the files or their folder.
 * Friends-of-friends groups of Quijote: a folder groups_SSS, or a group_tab_SSS.N in it (`fof`).

@@ -52,7 +52,7 @@ def known(found: dict[str, Any], path: Path) -> dict[str, Any]:
     one = np.ndim(found["position"]) == 2
     arrays = {name: _galaxies(found[name], one) for name in _GALAXIES if name in found}
     if "mask" in arrays:
-        arrays["mask"] = _as_mask(arrays["mask"])
+        arrays["mask"] = as_mask(arrays["mask"])
     return arrays | of_boxes(found, path, one=arrays["position"].shape[:1] == (1,))
 
 
@@ -121,7 +121,7 @@ def _box_size(value, path):
     raise InputError(f"{path}: box_size must be one number, or equal sides, got {value!r}")
 
 
-def _as_mask(mask):
+def as_mask(mask: np.ndarray) -> np.ndarray:
     """A boolean mask of one kept as the numbers 0 and 1."""
     mask = np.asarray(mask)
     if mask.dtype != bool and mask.dtype.kind in "fiu" and np.isin(mask, (0, 1)).all():

@@ -29,13 +29,22 @@ def read_fits(path: Path) -> dict[str, np.ndarray]:
             warnings.simplefilter("ignore", AstropyWarning)
             for hdu in fits.open(handle, memmap=False):
                 if isinstance(hdu, fits.BinTableHDU):
-                    return {name: np.array(hdu.data[name]) for name in hdu.data.names or ()}
+                    return {name: _column(hdu, name) for name in hdu.data.names or ()}
     except (OSError, ValueError, TypeError, KeyError, IndexError, fits.VerifyError) as error:
         raise InputError(
             f"{path} cannot be read as a FITS file: it is damaged or of another format; "
             "write or copy it again"
         ) from error
     raise InputError(f"{path} holds no binary table: expected one with columns ra, dec, z")
+
+
+def _column(hdu, name):
+    """The values, NaN where an integer is the one that stands for none (TNULL)."""
+    values, about = np.array(hdu.data[name]), hdu.columns[name]
+    if about.null is None:
+        return values
+    null = about.null * (about.bscale or 1) + (about.bzero or 0)
+    return np.where(values == null, np.nan, values)
 
 
 def read_columns(path: Path, kind: str) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from physgen.errors import InputError
 from physgen.galaxies.periodic import wrapped
-from physgen.galaxies.readers.arrays import from_features, from_hdf5, known, of_boxes
+from physgen.galaxies.readers.arrays import as_mask, from_features, from_hdf5, known, of_boxes
 from physgen.galaxies.readers.columns import from_columns, lower, on_sky, read_columns
 from physgen.galaxies.readers.fof import read_fof
 from physgen.galaxies.readers.formats import SIMULATIONS, format_of
@@ -34,7 +34,8 @@ def read_fields(
     omega_m: for sky coordinates. box_size: the side of the box, instead of what the file says.
     objects: "halos" or "subhalos", where a simulation has both. redshift: of group_tab files.
 
-    Positions of haloes that rounding put just outside their box are wrapped into it.
+    Positions at the side of a periodic box are those at 0, and of haloes those that rounding put
+    just outside are wrapped into it.
 
     Raises InputError if there is no such file, if it is of no known format, and for numbers in
     other units than those that are expected.
@@ -51,11 +52,20 @@ def read_fields(
     if box_size is not None:
         fields["box_size"] = box_size
     check_units(fields, path)
+    fields["position"] = _at_zero(np.asarray(fields["position"]), fields.get("box_size"))
     if kind in SIMULATIONS and fields.get("box_size"):
         box, position = float(fields["box_size"]), fields["position"]
         if (position > -_EDGE * box).all() and (position < (1 + _EDGE) * box).all():
             fields["position"] = wrapped(position, box)
     return fields
+
+
+def _at_zero(position, box_size):
+    """With 0 for the side of the box itself, as the type of the numbers rounds it."""
+    if box_size is None or position.dtype.kind not in "fiu":
+        return position
+    side = np.asarray(box_size).astype(position.dtype if position.dtype.kind == "f" else float)
+    return np.where(position == side, np.zeros((), position.dtype), position)
 
 
 def _read(path, kind, omega_m, box_size, objects, redshift) -> dict[str, Any]:
@@ -64,7 +74,7 @@ def _read(path, kind, omega_m, box_size, objects, redshift) -> dict[str, Any]:
     if kind == "fof":
         return read_fof(path, box_size=box_size, redshift=redshift)
     if kind == "subfind":
-        return read_subfind(path, objects=objects)
+        return read_subfind(path, objects=objects, box_size=box_size)
     if kind == "rockstar":
         return read_rockstar(path, objects=objects)
     if kind == "rockstar binary":
@@ -89,4 +99,5 @@ def _read_npz(path, omega_m):
             f"{path}: galaxies at ra, dec and a redshift are in no periodic box, got box_size: "
             "leave it out, or give x, y, z"
         )
-    return from_columns(columns, path, omega_m) | of_boxes(columns, path, one=True)
+    fields = from_columns(columns, path, omega_m) | of_boxes(columns, path, one=True)
+    return fields | ({"mask": as_mask(columns["mask"])[None]} if "mask" in columns else {})

@@ -48,6 +48,10 @@ def format_of(path: Path) -> str:
         return "npy"
     if start.startswith(b"SIMPLE  "):
         return "fits"
+    if start.startswith(b"\x1f\x8b"):
+        if path.name.lower().endswith((".fits.gz", ".fit.gz")):
+            return "fits"
+        raise InputError(f"{path} is compressed by gzip, expected FITS if so: unpack it (gunzip)")
     if start == rockstar_binary.MAGIC:
         return "rockstar binary"
     if re.fullmatch(fof.NAME, path.name):

@@ -36,10 +36,13 @@ _COUNTS = {
 }
 
 
-def read_subfind(path: Path, *, objects: str) -> dict[str, Any]:
+def read_subfind(path: Path, *, objects: str, box_size: float | None) -> dict[str, Any]:
     """The groups ("halos") or "subhalos" of a file, of all chunks of its output, or of a folder.
 
-    Raises InputError for files that are missing, truncated or without these columns.
+    box_size: in Mpc/h, needed where Header has no BoxSize.
+
+    Raises InputError for files that are missing, truncated or without these columns, and where the
+    side of the box or the unit of lengths is not known.
     """
     files = chunks(path, NAME)
     parts = []
@@ -60,9 +63,13 @@ def read_subfind(path: Path, *, objects: str) -> dict[str, Any]:
         raise InputError(f"{path} holds no {objects}: expected at least one")
     length, weight, speed = units
     position, velocity, mass = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return halo_fields(
-        position * length, velocity * speed, mass * weight, header["BoxSize"] * length, path
-    )
+    size = header["BoxSize"] * length if "BoxSize" in header else box_size
+    if size is None:
+        raise InputError(
+            f"{path}: Header has no BoxSize, expected one number or equal sides: give the side of "
+            "the box in Mpc/h (--box, box_size=)"
+        )
+    return halo_fields(position * length, velocity * speed, mass * weight, size, path)
 
 
 def _read(file, header, objects):
@@ -92,35 +99,40 @@ def _read(file, header, objects):
 
 
 def _scale_factor(file, header):
-    if "Redshift" in header:
+    if header.get("Redshift", -1.0) > -1:
         return 1 / (1 + header["Redshift"])
-    if "Time" in header:
+    if header.get("Time", 0.0) > 0:
         return header["Time"]
     raise InputError(
-        f"{file.filename}: Header has neither Redshift nor Time, expected one for velocities"
+        f"{file.filename}: Header has neither a Redshift above -1 nor a Time above 0, expected one "
+        "for velocities; write it too"
     )
 
 
 def _units(file, header):
     """Mpc/h, Msun/h and km/s in the units of the file."""
-    size = header["BoxSize"]
     stated = dict(header)
     for name in ("Parameters", "Units"):
         if isinstance(file.get(name), h5py.Group):
             stated |= _numbers(file[name])
     length = stated.get("UnitLength_in_cm", 0.0) / _MEGAPARSEC
+    if length == 0 and "BoxSize" not in header:
+        raise InputError(
+            f"{file.filename} says neither BoxSize nor UnitLength_in_cm, expected one to know the "
+            "unit of positions; write it in Header"
+        )
     if length == 0:
-        length = 1e-3 if size >= _SMALLEST_IN_KPC else 1.0
+        length = 1e-3 if header["BoxSize"] >= _SMALLEST_IN_KPC else 1.0
     mass = stated.get("UnitMass_in_g", 1e10 * _SOLAR_MASS) / _SOLAR_MASS
     speed = stated.get("UnitVelocity_in_cm_per_s", 1e5) / 1e5
     return float(f"{length:.4g}"), float(f"{mass:.4g}"), speed
 
 
 def _numbers(group) -> dict[str, float]:
-    """The attributes that are one number."""
-    attributes = ((name, np.asarray(value)) for name, value in group.attrs.items())
+    """The attributes that are one number, or equal ones."""
+    attributes = ((name, np.ravel(value)) for name, value in group.attrs.items())
     return {
-        name: float(value.item())
+        name: float(value[0])
         for name, value in attributes
-        if value.size == 1 and value.dtype.kind in "fiu"
+        if value.size and value.dtype.kind in "fiu" and (value == value[0]).all()
     }

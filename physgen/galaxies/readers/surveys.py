@@ -52,6 +52,8 @@ def _read(path, omega_m, names, option):
         raise InputError(f"{path}: expected a table of a survey, FITS, NPZ or text, got {kind}")
     columns = lower(read_columns(path, kind))
     position = positions(columns, path, omega_m)
+    if not len(position):
+        raise InputError(f"{path} holds no galaxy: expected a row for each; write or copy it again")
     names = (names,) if isinstance(names, str) else tuple(names)
     wanted = tuple(name.lower() for name in names)
     missing = [name for name in names if name.lower() not in columns]

@@ -1,5 +1,6 @@
 """Tables of numbers in text: galaxies in columns, and the parameters of simulations."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,8 @@ def read_parameters(path: Path, columns: Sequence[str] | None = None) -> Paramet
     Raises InputError for a file that is no such table, and for columns that it has not.
     """
     rows = _rows(path)
+    if rows[0][0] == "" and all(_is_number(row[0]) for row in rows[1:]):
+        rows = [row[1:] for row in rows]  # the index that pandas writes
     headed = not any(_is_number(entry) for entry in rows[0])
     names = [entry.strip('"') for entry in rows[0]] if headed else None
     body = rows[1:] if headed else rows
@@ -93,9 +96,25 @@ def _rows(path):
         raise _unreadable(path, "a text table", error) from error
     if not lines:
         raise InputError(f"{path} is empty: expected a line of column names, then a row each")
-    lines = [lines[0].lstrip("# "), *(line for line in lines[1:] if not line.startswith("#"))]
-    split = re.compile(r"\s*,\s*" if "," in lines[0] else r"\s+").split
-    return [split(line.rstrip(", ")) for line in lines]
+    rows = [line for line in lines if not line.startswith("#")]
+    above = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
+    headers = [_split(line.lstrip("# ")) for line in above]
+    split = [_split(line) for line in rows]
+    if not rows:
+        return headers[:1]
+    if len(above) > 1:
+        headers = [header for header in headers if len(header) == len(split[0])]
+        if len(headers) != 1:
+            raise InputError(
+                f"{path}: expected one line above the numbers that names their {len(split[0])} "
+                f"columns, got {len(above)} lines with #, {len(headers) or 'none'} of as many "
+                "words; leave the names alone there"
+            )
+    return headers + split
+
+
+def _split(line):
+    return re.split(r"\s*,\s*" if "," in line else r"\s+", line.rstrip(", "))
 
 
 def read_table(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
@@ -110,6 +129,7 @@ def read_table(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
     names = [name.strip().strip('"') for name in lines[0].lstrip("# ").split(delimiter)]
     if any(_is_number(name) for name in names):
         raise InputError(f"{path}: the first line must name the columns, got {lines[0]!r:.80}")
+    unnamed = names[0] == ""  # the index that pandas writes
     if len(set(names)) != len(names):
         raise InputError(f"{path}: each column needs a name of its own, got {names}")
     rows = [line.strip().rstrip(",") if delimiter else line for line in lines[1:]]
@@ -126,7 +146,7 @@ def read_table(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
         table = np.loadtxt(rows, delimiter=delimiter, ndmin=2)
     except ValueError as error:
         raise _unreadable(path, "a table of numbers", error) from error
-    return tuple(names), table
+    return (tuple(names[1:]), table[:, 1:]) if unnamed else (tuple(names), table)
 
 
 def _is_number(text):
