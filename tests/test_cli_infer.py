@@ -135,7 +135,7 @@ def take(name):
         (without("observed.txt"), [], "does not exist"),
         (foreign, [], "expected a dataset parameters or theta"),
         (few, [], "at least 50 simulations, got 40"),
-        (few, ["--check", "report"], "at least 200 simulations for --check, got 40"),
+        (few, ["--check", "report"], "at least 250 simulations for --check, got 40"),
         (observe(1.0, 2.0), [], "observation of shape (3,)"),
         (observe(1.0, np.nan, 3.0), [], "expected finite numbers, got 1 of 3"),
         (keep, ["--prior-low", "0,0", "--prior-high", "1,1"], "inside the prior"),

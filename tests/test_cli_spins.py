@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -8,6 +9,7 @@ import physgen
 from physgen.cli.main import main
 from physgen.io import read_model
 from physgen.io.npz import read_npz
+from physgen.spins import ground_state
 from physgen.spins.exact import ising_chain
 from physgen.spins.tomography import readers
 
@@ -69,6 +71,22 @@ def test_the_path_of_a_user(tmp_path, capsys):
     assert (out / "wavefunction.h5").read_bytes() == before
 
 
+def test_a_chain_that_was_stopped_while_it_grew_is_what_it_is(tmp_path, monkeypatch, capsys):
+    def stopped(*arguments, **options):
+        return replace(ground_state(*arguments, **options), interrupted=True)
+
+    monkeypatch.setattr("physgen.spins.ground_state", stopped)
+    out = tmp_path / "run"
+    options = ["--steps", 2, "--grow-from", 3, "--out", out, "--json"]
+    status, said = run(capsys, *GROUND, *options)
+    figures = json.loads(said.out)
+    assert status == 130 and figures["n"] == 3 and figures["interrupted"]
+    assert figures["reference_energy"] == pytest.approx(ising_chain(3, 1.0, 1.0).energy)
+    observables = tmp_path / "observables.h5"
+    status, _ = run(capsys, "spins", "observe", out, "--out", observables, "--samples", 16)
+    assert status == 0 and observables.with_suffix(".png").exists()
+
+
 def test_an_energy_below_the_exact_one_is_kept_and_flagged(tmp_path, capsys):
     out = tmp_path / "run"
     status, said = run(capsys, *GROUND, "--steps", 2, "--reference", "10", "--out", out, "--json")
@@ -107,6 +125,9 @@ def test_terms_come_from_a_file(tmp_path, capsys):
     terms.write_text("1.0 ZZ 0 one\n")
     status, said = run(capsys, "spins", "exact", "--hamiltonian", terms, "--n", 3)
     assert status == 2 and "line 1" in said.err and said.err.count("\n") == 1
+    terms.write_bytes(b"1.0 ZZ 0 1 # \xff\n")
+    status, said = run(capsys, "spins", "exact", "--hamiltonian", terms, "--n", 3)
+    assert status == 2 and "which is binary" in said.err and said.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -128,6 +149,7 @@ def test_terms_come_from_a_file(tmp_path, capsys):
         (["ground-state", "--hamiltonian", "tfim", "--n", "4", "--grow-from", "4"], "--grow-from"),
         (["ground-state", "--hamiltonian", "tfim", "--n", "4", "--resume"], "--out with --resume"),
         (["observe", "nowhere", "--out", "o.h5"], "nowhere does not exist"),
+        (["observe", "nowhere", "--out", "o.h5", "--samples", "1"], "--samples of at least 2"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, arguments, message):

@@ -92,6 +92,8 @@ def test_bad_input_is_refused(comparison):
         compare_models(jax.random.key(0), {"one": good})
     with pytest.raises(InputError, match="one shape"):
         compare_models(jax.random.key(0), {"one": good, "other": good[:, :1]})
+    with pytest.raises(InputError, match="single precision holds"):
+        compare_models(jax.random.key(0), {"one": good, "other": good * 1e-42})
     with pytest.raises(InputError, match="at least 50"):
         compare_models(jax.random.key(0), {"one": good, "other": good[:20]})
     with pytest.raises(InputError, match="finite observations of model other"):

@@ -298,6 +298,13 @@ def test_simulations_with_nan_are_left_out_and_counted():
     np.testing.assert_array_equal(kept.parameters, theta[25:])
 
 
+def test_single_entries_that_are_lost_are_told_of():
+    theta, x = bent(200)
+    x = np.concatenate([x, 1e-46 * x.astype(float)], axis=1)
+    with pytest.warns(UserWarning, match="2 of 4 entries"):
+        require_usable(BOX, (theta, x))
+
+
 def altered(n=200, **changes):
     theta, x = bent(n)
     for name, change in changes.items():
@@ -321,6 +328,8 @@ def with_constant(theta):
         (altered(theta=lambda t: 2 * t), "inside the prior"),
         (altered(theta=with_constant), "expected parameter b to vary, got 1.0"),
         (altered(x=np.ones_like), "observations that vary"),
+        (altered(x=lambda x: x.astype(float) * 1e-46), "single precision holds, got entries that"),
+        (altered(x=lambda x: x.astype(float) * 1e45), "single precision holds, got sizes of"),
         (altered(theta=lambda t: t[:, :1]), "(n, 2) as the prior has, got (200, 1)"),
         (altered(49), "at least 50 simulations, got 49"),
     ],

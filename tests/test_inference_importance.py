@@ -6,7 +6,12 @@ import pytest
 import scipy.stats
 
 from physgen.errors import InputError
-from physgen.inference.importance import correct, generalised_pareto, pareto_smoothed
+from physgen.inference.importance import (
+    correct,
+    generalised_pareto,
+    pareto_smoothed,
+    weigh,
+)
 
 KEY = jax.random.key(4)
 
@@ -85,6 +90,19 @@ def test_the_pareto_shape_is_found(shape):
     found, scale = generalised_pareto(np.sort(draws))
     assert found == pytest.approx(shape, abs=0.1)  # its standard error is (1 + shape) / sqrt(4000)
     assert scale == pytest.approx(2.0, rel=0.1)
+
+
+@pytest.mark.parametrize("finite", [1, 3, 12])
+def test_weights_that_are_zero_for_most_are_not_trusted(finite):
+    raw = np.full(1000, -np.inf)
+    raw[:finite] = np.random.default_rng(0).normal(size=finite) * 3
+    weighted = weigh(jnp.zeros((1000, 1)), raw)
+    assert weighted.pareto_k > 0.7 and weighted.effective_sample_size < finite + 1e-9
+
+
+def test_equal_weights_have_no_tail():
+    for raw in (np.zeros(1000), np.where(np.arange(1000) < 300, 0.0, -np.inf)):
+        assert pareto_smoothed(raw)[1] == 0.0
 
 
 def test_smoothing_keeps_the_bulk_and_tames_the_largest():

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import conjugate
 import jax
@@ -8,6 +9,7 @@ import pytest
 import scipy.stats
 from flax import nnx
 
+from physgen.densities.bijections import Support
 from physgen.errors import InputError
 from physgen.inference import mcmc, uniform_prior
 from physgen.inference.architectures import AffineFlow
@@ -232,5 +234,11 @@ def test_bad_input_is_refused():
         fit_likelihood(KEY, conjugate.PRIOR, (theta, x[:, None]))
     with pytest.raises(InputError, match="got 7 for entry 1"):
         fit_likelihood(KEY, conjugate.PRIOR, (theta, np.where([True, False, True], x, 7)))
+    simulated = SimpleNamespace(
+        x_shape=(1,), log_likelihood=lambda theta, x: 0.0, support=Support((0.0, 0.0), (1.0, 1.0))
+    )
+    LikelihoodPosterior(simulated, uniform_prior([0.2, 0.0], [0.5, 1.0]))
+    with pytest.raises(InputError, match="a prior of theta_1 within 0 to 1, .* got 0 to 5"):
+        LikelihoodPosterior(simulated, uniform_prior([0.0, 0.0], [5.0, 1.0]))
     with pytest.raises(InputError, match="one observation of shape"):
         LikelihoodPosterior(conjugate.Exact(), conjugate.PRIOR).draw(KEY, 5, x)

@@ -86,6 +86,14 @@ def test_the_table_shows_two_digits_of_the_error_and_is_aligned():
     ]
 
 
+def test_tiny_and_huge_parameters_have_digits():
+    values = np.array([NormalDist().inv_cdf((i + 0.5) / 1000) for i in range(1000)])
+    samples = np.stack([3e-14 + 2e-15 * values, 3e14 + 1e13 * values], axis=1)
+    small, large = PosteriorSamples.from_arrays(samples).summary().splitlines()[1:]
+    assert small.split()[1:3] == ["3.00e-14", "2.0e-15"]
+    assert large.split()[1].startswith("30000000000000") and "." not in large
+
+
 def test_a_constant_parameter_has_a_table_too():
     assert "1.000" in PosteriorSamples.from_arrays(np.ones((5, 1))).summary()
 

@@ -118,6 +118,18 @@ def test_ctrl_c_returns_the_last_finished_round(known):
         infer(Unmoved(), PythonSimulator(interrupted), simulations=300, rounds=3)
 
 
+def test_rounds_may_have_missing_entries(known):
+    def gaps(theta):
+        return np.array([theta[0], theta[1], theta[1] if theta[0] > 0 else np.nan])
+
+    embedding = MLPEmbedding(width=16, depth=0, features=8, missing=True)
+    method = TSNPE(SMALL, embedding, training=conjugate.short(5))
+    made = infer(method, PythonSimulator(gaps), simulations=100, rounds=1).simulations[0]
+    assert made.missing and made.failed == 0 and np.isnan(made.observations[:, 2]).any()
+    made = infer(Unmoved(), PythonSimulator(gaps), simulations=100, rounds=1).simulations[0]
+    assert made.failed > 0 and not np.isnan(made.observations).any()
+
+
 def test_a_training_that_was_stopped_does_not_count(known):
     known.interrupted_at = 200
     result = infer(Unmoved(), simulations=300, rounds=3)

@@ -4,8 +4,10 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import Future
+from pathlib import Path
 
 import h5py
 import jax
@@ -243,6 +245,39 @@ def test_a_broken_simulator_is_given_up_early():
         run(broken, 3, retries=0, max_failed_share=1.0)
 
 
+def test_masked_numbers_are_missing():
+    theta = np.linspace(0, 1, 20)
+    x = np.ma.masked_less(np.stack([theta, 1 - theta], axis=1), 0.3)
+    made = Simulations.from_arrays(theta, x, missing=True)
+    np.testing.assert_array_equal(np.isnan(made.observations), x.mask)
+    assert Simulations.from_arrays(theta, x, max_failed_share=0.9).failed == x.mask.any(1).sum()
+    simulations = run(lambda theta: np.ma.masked_greater(theta, 0.7), 50)
+    assert simulations.failed > 0 and simulations.observations.max() <= 0.7
+
+
+def test_a_simulator_that_was_mended_goes_on(tmp_path):
+    """What failed is run again where the run was refused for it, and only there."""
+    broken, calls = [True], []
+
+    def shaky(theta):
+        calls.append(1)
+        if broken[0] and theta[0] > 0.3:
+            raise OSError("disk full")
+        return theta
+
+    store = tmp_path / "s.h5"
+    with pytest.raises(InputError, match="disk full"):
+        run(shaky, 40, store=store, retries=0)
+    broken[0] = False
+    mended = run(shaky, 40, store=store, resume=True)
+    assert mended.failed == 0
+    equal(mended, run(lambda theta: theta, 40))
+    equal(Simulations.load(store), mended)
+    calls.clear()
+    run(shaky, 40, store=store, resume=True)
+    assert not calls
+
+
 def test_shapes_that_change_are_refused():
     with pytest.raises(InputError, match=r"of shape \(1,\), got shape \(2,\) at slip="):
         run(lambda theta: theta if theta[0] < 0.5 else theta[:1], 50)
@@ -257,6 +292,8 @@ def test_shapes_that_change_are_refused():
         (in_jax, {"n": 3, "client": Cluster()}, "in JAX"),
         (lambda a, b, c: a, {"n": 3}, r"one of \(a, b, c\)"),
         (lambda key, theta: (theta, theta), {"n": 3}, "an array from .*, got tuple"),
+        (lambda key, theta: None, {"n": 3}, "an array from .*, got NoneType"),
+        (lambda key, theta: "1.0", {"n": 3}, "an array from .*, got str"),
         (lambda key, theta: np.sin(theta), {"n": 3}, "wrap it as PythonSimulator"),
         (lambda key, theta: theta[:0], {"n": 3}, "numbers in them"),
         (lambda theta: "text", {"n": 3}, "expected real numbers"),
@@ -303,6 +340,19 @@ def test_a_command_is_told_the_parameters_and_writes_an_array():
 
 def brace(text):
     return text.replace("{", "{{").replace("}", "}}")
+
+
+def test_a_command_may_be_told_on_its_input_where_to_write():
+    text = "import numpy, sys; numpy.save(sys.stdin.read(), numpy.arange(3.0))"
+    simulations = run(CommandSimulator([sys.executable, "-c", text], stdin="{output}"), 2)
+    np.testing.assert_array_equal(simulations.observations, [[0, 1, 2]] * 2)
+    assert not list(Path(tempfile.gettempdir()).glob("physgen-*.npy"))
+
+
+def test_a_parameter_is_not_called_like_another_placeholder():
+    prior = uniform_prior([0.0], [1.0], names=["seed"])
+    with pytest.raises(InputError, match="other names than .*, got seed"):
+        simulate(KEY, prior, CommandSimulator(["echo", "{seed}"]), 2)
 
 
 def test_a_command_prints_numbers():
@@ -455,6 +505,13 @@ def test_a_run_that_was_stopped_ends_with_the_same_numbers(tmp_path, simulator):
     equal(run(simulator, 90, resume=True, **options), whole)
     equal(Simulations.load(store), whole)
     assert [path.name for path in tmp_path.iterdir()] == ["s.h5"]
+
+
+def test_a_store_of_tiny_parameters_knows_its_prior(tmp_path):
+    store = tmp_path / "s.h5"
+    simulate(KEY, uniform_prior([1e-12], [2e-12]), noisy, 20, store=store)
+    with pytest.raises(InputError, match="the same prior"):
+        simulate(KEY, uniform_prior([3e-12], [9e-12]), noisy, 20, store=store, resume=True)
 
 
 def test_a_finished_store_grows_and_is_never_run_again(tmp_path):

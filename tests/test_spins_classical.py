@@ -33,6 +33,12 @@ def test_kaufman_is_the_transfer_matrix(temperature):
         assert torus_free_energy(rows, columns, 1.0, temperature) == pytest.approx(wanted, rel=1e-9)
 
 
+def test_a_cold_torus_is_in_its_ground_states():
+    for temperature in (0.05, 0.01, 1e-3):
+        wanted = -2.0 * 12 - temperature * np.log(2)
+        assert torus_free_energy(3, 4, 1.0, temperature) == pytest.approx(wanted, rel=1e-12)
+
+
 def test_enumeration_is_the_transfer_matrix():
     model = Ising(Square(4, 4, periodic=True))
     assert enumerated_free_energy(model, 2.0) == pytest.approx(transfer_matrix(4, 4, 2.0), rel=1e-9)

@@ -17,6 +17,7 @@ from physgen.spins import (
     Square,
     TransverseFieldIsing,
 )
+from physgen.spins.reference import reference_energy
 from physgen.spins.symmetry import conserves_magnetisation, is_symmetric, may_be_positive
 
 MATRICES = {
@@ -162,6 +163,26 @@ def test_rydberg_atoms_repel_with_the_sixth_power():
     np.testing.assert_allclose(from_rows(hamiltonian.operator), dense, atol=1e-6)
 
 
+@pytest.mark.parametrize("lattice", [Square(3, 3), Square(3, 4, periodic=True), Chain(5, True)])
+def test_interactions_over_a_distance_know_the_lattice(lattice):
+    """Neighbours on the lattice are neighbours here, wherever the path through it puts them."""
+    sides = (lattice.n,) if isinstance(lattice, Chain) else (lattice.rows, lattice.columns)
+    places = [np.array(place) for place in np.ndindex(sides)]
+    if isinstance(lattice, Square):  # the path goes back along odd rows
+        places.sort(key=lambda place: (place[0], place[1] * (-1) ** place[0]))
+    strings = LongRangeIsing(lattice, exponent=3.0, field=0.0).strings()
+    found = {sites: -value for value, letters, sites in strings if letters == "ZZ"}
+    assert len(found) == lattice.n * (lattice.n - 1) // 2
+    for (i, j), value in found.items():
+        steps = np.abs(places[i] - places[j])
+        steps = np.minimum(steps, np.array(sides) - steps) if lattice.periodic else steps
+        assert value == pytest.approx(np.linalg.norm(steps) ** -3.0)
+    strongest = {pair for pair, value in found.items() if value == pytest.approx(1.0)}
+    assert strongest == set(lattice.bonds())
+    repulsion = {s: v for v, letters, s in Rydberg(lattice).strings() if letters == "ZZ"}
+    assert repulsion == pytest.approx({pair: value**2 / 4 for pair, value in found.items()})
+
+
 def test_connected_configurations_stay_in_the_sector():
     operator = Heisenberg(6).operator
     there, elements, _ = rows_of(operator)
@@ -227,6 +248,8 @@ def test_signs_are_asked_for_where_the_ground_state_has_them():
         (lambda: PauliSum(3, [(float("nan"), "X", (1,))]), "finite coefficient"),
         (lambda: TransverseFieldIsing(4, field=(1.0, 2.0)).operator, r"one for each site \(4\)"),
         (lambda: Heisenberg(4, True, j2=0.5).operator, "periodic chain of more than 4"),
+        (lambda: ClusterIsing(Square(3, 3)).strings(), "a chain for a cluster of three"),
+        (lambda: reference_energy(Heisenberg(4, True, j2=0.5), None), "chain of more than 4"),
         (lambda: Chain(1), "at least 2 sites"),
         (lambda: Chain(4).translations(), "periodic chain for translations"),
         (lambda: Square(2, 2, True), "at least 3 x 3"),

@@ -43,6 +43,8 @@ def test_every_format_gives_the_same_shots(tmp_path):
         found = read_shots(tmp_path / name)
         np.testing.assert_array_equal(found.outcomes, ROWS)
         assert found.strings == ["ZZZ"] * 3
+    (tmp_path / "registers.txt").write_text("00 10\n01 11\n")
+    assert read_shots(tmp_path / "registers.txt").outcomes.tolist() == [[0, 0, 1, 0], [0, 1, 1, 1]]
     (tmp_path / "bases.txt").write_text("X Y Z\nZ Z Z\nX Y Z\n")
     (tmp_path / "one.txt").write_text("xyz\n")
     assert read_shots(tmp_path / "a.npy", tmp_path / "bases.txt").strings == STRINGS
@@ -81,6 +83,7 @@ def test_counts_of_qiskit_and_others():
         ({"0x3": 1}, "memory_slots"),
         ({"01": 0}, "at least one shot"),
         ({"results": [{}]}, "data and counts"),
+        ({"results": 5}, "bit strings|0 and 1"),
         ({"XX": [1, 2], "ZZ": {"00": 1}}, "counts such as"),
     ],
 )

@@ -105,7 +105,11 @@ def _read_terms(path: Path) -> tuple:
             f"expected one of {', '.join(COUPLINGS)}, or a text file of terms, got {path}"
         )
     terms = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"expected a text file of terms, got {path}, which is binary") from None
+    for number, line in enumerate(lines, start=1):
         words = line.partition("#")[0].split()
         if not words:
             continue

@@ -122,7 +122,6 @@ def ground_state(options: argparse.Namespace) -> int:
     built = nnx.eval_shape(lambda: ansatz.build(hamiltonian.geometry, rngs=nnx.Rngs(0)))
     require_symmetries(built, hamiltonian.operator)
     require_reach(built, options.reach)
-    reference = reference_of(options, hamiltonian)
     if options.out is not None:
         if options.out.exists() and not options.out.is_dir():
             raise InputError(f"expected a folder for --out, got the file {options.out}")
@@ -137,7 +136,9 @@ def ground_state(options: argparse.Namespace) -> int:
     if options.reach is None and hamiltonian.n >= LONG and isinstance(built.network, Recurrent):
         print("physgen: note: --reach 32 makes steps of a long chain much faster", file=sys.stderr)
     found = _minimise(options, key, ansatz, sizes)
-    figures = _figures(found, reference)
+    if found.wavefunction.n != hamiltonian.n:  # interrupted while it grew
+        hamiltonian = hamiltonian_of(options, found.wavefunction.n)
+    figures = _figures(found, reference_of(options, hamiltonian))
     if options.out is not None:
         _keep(options, hamiltonian, found, figures)
     tell(options, figures, _in_words(figures, options.out))
@@ -312,6 +313,8 @@ def observe(options: argparse.Namespace) -> None:
     from physgen.spins.reference import exact_observables
     from physgen.spins.tomography.sweep_density import KIND as SWEEP
 
+    if options.samples < 2:
+        raise InputError(f"expected --samples of at least 2, got {options.samples}")
     picture = figure_beside(options.out)
     for written in (options.out, picture):
         require_writable(written, options.force)

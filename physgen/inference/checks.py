@@ -1,5 +1,6 @@
 """Whether simulations can be learned from: one clear line where they cannot."""
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from physgen.inference.priors import Prior
 from physgen.inference.store import Simulations
 
 FEWEST = 50
+_LARGEST = 1e35  # and the inverse of the least
 
 
 def require_usable(
@@ -67,7 +69,33 @@ def require_usable(
     x = np.asarray(simulations.observations)
     if x.ndim == 2:
         _require_some_varying(x)
+    require_representable(x)
     return simulations
+
+
+def require_representable(x: np.ndarray) -> None:
+    """Warn of entries of observations (n, *x) that single precision cannot tell apart.
+
+    Raises:
+        InputError: if that is so for all that vary, or if one is beyond the largest number.
+    """
+    low, high = np.fmin.reduce(x, axis=0), np.fmax.reduce(x, axis=0)
+    spread = np.ravel(high - low)
+    spread = spread[spread > 0]
+    size = float(max(np.fmax.reduce(np.ravel(high)), -np.fmin.reduce(np.ravel(low))))
+    lost = spread < 1 / _LARGEST
+    if size > _LARGEST or (lost.any() and lost.all()):
+        got = f"sizes of {size:.3g}" if size > _LARGEST else f"entries that vary by {spread[0]:.3g}"
+        raise InputError(
+            f"expected observations that single precision holds, got {got}; change their unit, or "
+            "take logarithms"
+        )
+    if lost.any():
+        warnings.warn(
+            f"{lost.sum()} of {lost.size} entries of the observations vary by less than "
+            f"{1 / _LARGEST:g} and are lost in single precision: change their unit",
+            stacklevel=3,
+        )
 
 
 def _require_varying(what: str, names: tuple[str, ...], values: np.ndarray) -> None:

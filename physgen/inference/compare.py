@@ -24,7 +24,7 @@ from scipy.optimize import minimize_scalar
 from physgen.data import split
 from physgen.density import Buffer, leading_shape, map_leading, trained_numbers
 from physgen.errors import InputError
-from physgen.inference.checks import FEWEST
+from physgen.inference.checks import FEWEST, require_representable
 from physgen.inference.embeddings import AnyEmbedding, takes_missing
 from physgen.inference.evidence import log_prior_of
 from physgen.inference.losses import mean_loss
@@ -218,7 +218,8 @@ def compare_models(
 
 
 def _observations(name: str, given: Simulations | ArrayLike, missing: bool) -> np.ndarray:
-    x = np.asarray(given.observations if isinstance(given, Simulations) else given, np.float32)
+    x = np.asarray(given.observations if isinstance(given, Simulations) else given)
+    x = x[:, None] if x.ndim == 1 else x
     if len(x) < FEWEST or x.ndim < 2:
         raise InputError(
             f"expected at least {FEWEST} observations (n, ...) of model {name}, got an array of "
@@ -229,7 +230,8 @@ def _observations(name: str, given: Simulations | ArrayLike, missing: bool) -> n
             f"expected finite observations of model {name}, got NaN or infinity; leave them out, "
             "or take an embedding that allows for missing entries (missing=True)"
         )
-    return x
+    require_representable(x)
+    return x.astype(np.float32)
 
 
 def _require_comparable(observations: dict[str, np.ndarray]) -> None:

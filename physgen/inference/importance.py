@@ -131,8 +131,12 @@ def pareto_smoothed(
     last = order[-tail:]
     cut = np.exp(scaled[order[-tail - 1]])
     excess = np.exp(scaled[last]) - cut
-    if excess[0] <= 0:  # ties with the cut: no tail to speak of
+    above = excess > 0  # others tie with the cut
+    if not above.any():
         return log_weights, 0.0
+    last, excess, tail = last[above], excess[above], int(above.sum())
+    if tail < 5:
+        return log_weights, np.inf
     shape, scale = generalised_pareto(excess)
     ranks = (np.arange(tail) + 0.5) / tail
     quantiles = cut + scale * np.expm1(-shape * np.log1p(-ranks)) / shape

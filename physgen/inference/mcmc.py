@@ -19,10 +19,11 @@ from blackjax.diagnostics import effective_sample_size, potential_scale_reductio
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
+from physgen.densities.bijections import Support
 from physgen.density import Shape, leading_shape
 from physgen.errors import InputError
 from physgen.inference.posterior import to_compile
-from physgen.inference.priors import as_prior
+from physgen.inference.priors import Prior, as_prior
 from physgen.inference.tempering import LogLikelihood, Particle, Target, Tempering, move, tempered
 
 CONVERGED = 1.05
@@ -79,7 +80,11 @@ class LikelihoodPosterior:
 
     Args:
         likelihood: a `Likelihood`, a `Ratio`, or any flax module with their `log_likelihood`.
-        prior: what `as_prior` accepts; it need not be the one that the simulations came from.
+        prior: what `as_prior` accepts; it need not be the one that the simulations came from, but
+            must lie within the box of theirs.
+
+    Raises:
+        InputError: for a prior that reaches where nothing was simulated.
     """
 
     likelihood: HasLikelihood
@@ -88,6 +93,9 @@ class LikelihoodPosterior:
 
     def __post_init__(self):
         object.__setattr__(self, "prior", as_prior(self.prior))
+        support = getattr(self.likelihood, "support", None)
+        if isinstance(support, Support):
+            _require_within(self.prior, support)
 
     @property
     def event_shape(self) -> Shape:
@@ -235,3 +243,16 @@ def _diagnose(chains: Float[Array, "chains steps d"]) -> tuple[Array, Array]:
     half = chains.shape[1] // 2
     halves = jnp.concatenate([chains[:, :half], chains[:, -half:]])
     return potential_scale_reduction(halves), effective_sample_size(chains)
+
+
+def _require_within(prior: Prior, support: Support) -> None:
+    low, high = np.array(support.low), np.array(support.high)
+    slack = 1e-6 * np.where(np.isfinite(high - low), high - low, 0.0)
+    beyond = (prior.low < low - slack) | (prior.high > high + slack)
+    if beyond.any():
+        i = int(np.flatnonzero(beyond)[0])
+        raise InputError(
+            f"expected a prior of {prior.names[i]} within {low[i]:g} to {high[i]:g}, where there "
+            f"were simulations, got {prior.low[i]:g} to {prior.high[i]:g}; cut it, or simulate "
+            "from it"
+        )

@@ -5,7 +5,7 @@ place when complete: whatever kills the run, every piece is whole.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -34,6 +34,10 @@ class Piece:
         """The numbers of all that are done."""
         return np.concatenate([self.index, self.failed])
 
+    def without_failures(self) -> "Piece":
+        """The same, as if those that failed had not been run."""
+        return replace(self, failed=self.failed[:0])
+
     def below(self, n: int) -> "Piece":
         """Those numbered less than n."""
         kept = self.index < n
@@ -46,7 +50,7 @@ class Piece:
 
 
 def join(pieces: Sequence[Piece]) -> Piece:
-    """All of them, in the order of their numbers, each once.
+    """All of them, in the order of their numbers, each once; what failed first may have not later.
 
     Raises:
         InputError: if the shapes of their observations differ.
@@ -64,7 +68,7 @@ def join(pieces: Sequence[Piece]) -> Piece:
         index,
         np.concatenate([p.parameters for p in full])[order],
         np.concatenate([p.observations for p in full])[order],
-        np.unique(np.concatenate([p.failed for p in pieces])),
+        np.setdiff1d(np.concatenate([p.failed for p in pieces]), index),
     )
 
 

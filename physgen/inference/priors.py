@@ -280,5 +280,6 @@ def _require_positive(name: str, values: np.ndarray) -> None:
 
 
 def _positive_definite(matrix: np.ndarray) -> bool:
-    symmetric = np.isfinite(matrix).all() and np.allclose(matrix, matrix.T)
+    size = np.abs(matrix).max()
+    symmetric = np.isfinite(size) and np.allclose(matrix, matrix.T, atol=1e-8 * size)
     return bool(symmetric and np.linalg.eigvalsh(matrix).min() > 0)

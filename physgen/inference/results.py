@@ -26,6 +26,7 @@ from physgen.io.files import text_of
 from physgen.plots import SampleSet, triangle, with_unit
 
 KIND = "posterior-samples"
+_DECIMALS = 8  # that are written out
 
 _QUANTILES = {
     "low_95": 0.025,
@@ -137,7 +138,7 @@ class PosteriorSamples:
         rows = [["parameter", "mean", "std", "median", "68% interval", "95% interval"]]
         for (name, row), unit in zip(self.statistics().items(), self.units, strict=True):
             digits = _decimals(row["std"])
-            text = {key: f"{value:z.{digits}f}" for key, value in row.items()}
+            text = {key: _written(value, digits) for key, value in row.items()}
             intervals = [f"{text[f'low_{p}']} to {text[f'high_{p}']}" for p in (68, 95)]
             numbers = [text[key] for key in ("mean", "std", "median")]
             rows.append([with_unit(name, unit), *numbers, *intervals])
@@ -292,13 +293,21 @@ def _texts(file: h5py.File, name: str) -> list[str]:
 
 def _decimals(error: float) -> int:
     """Decimal places that show two digits of an error."""
-    return int(np.clip(1 - np.floor(np.log10(error)), 0, 12)) if error > 0 else 3
+    return max(1 - int(np.floor(np.log10(error))), 0) if error > 0 else 3
+
+
+def _written(value: float, decimals: int) -> str:
+    """With so many decimal places, or as a power of ten times a number where they are many."""
+    if decimals <= _DECIMALS or value == 0:
+        return f"{value:z.{min(decimals, _DECIMALS)}f}"
+    return f"{value:.{max(decimals + int(np.floor(np.log10(abs(value)))), 0)}e}"
 
 
 def _title(row: Mapping[str, float]) -> str:
     up, down = row["high_68"] - row["median"], row["median"] - row["low_68"]
     digits = _decimals(min(up, down))
-    return f"median and 68%\n{row['median']:z.{digits}f} +{up:.{digits}f} -{down:.{digits}f}"
+    median, up, down = (_written(value, digits) for value in (row["median"], up, down))
+    return f"median and 68%\n{median} +{up} -{down}"
 
 
 def _latex(label: str, unit: str) -> str:

@@ -90,7 +90,7 @@ class Scaling(nnx.Module):
         kinds = np.array(self.settings.kinds)
         shape = (1,) * (x.ndim - 1) + kinds.shape
         location, spread = (v[...].reshape(shape) for v in (self.location, self.spread))
-        log = jnp.log(jnp.where(kinds == LOG, jnp.maximum(x, 1e-30), 1.0))
+        log = jnp.log(jnp.where(kinds == LOG, jnp.maximum(x, np.finfo(np.float32).tiny), 1.0))
         y = (jnp.where(kinds == LOG, log, x) - location) / spread
         y = jnp.where(kinds == ASINH, jnp.arcsinh(y), y)
         for row, i in enumerate(np.flatnonzero(kinds == RANK)):

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from physgen.errors import InputError
 from physgen.inference.architectures import AffineFlow, FlowMatching, SplineFlow
-from physgen.inference.embeddings import AnyEmbedding
+from physgen.inference.embeddings import AnyEmbedding, takes_missing
 from physgen.inference.fit import fit_posterior
 from physgen.inference.likelihood import fit_likelihood
 from physgen.inference.mcmc import LikelihoodPosterior, Sampler
@@ -46,6 +46,11 @@ class TSNPE:
     members: int = 1
     training: PosteriorTraining = PosteriorTraining()
     epsilon: float = 1e-4
+
+    @property
+    def missing(self) -> bool:
+        """Whether entries of observations may be NaN."""
+        return self.embedding is not None and takes_missing(self.embedding)
 
     def fit(
         self, key: PRNGKeyArray, prior: Prior, simulations: Simulations, report: Report
@@ -84,6 +89,11 @@ class SNLE:
     members: int = 1
     training: PosteriorTraining = PosteriorTraining()
     sampler: Sampler = Sampler()
+
+    @property
+    def missing(self) -> bool:
+        """Whether entries of observations may be NaN: a likelihood needs them all."""
+        return False
 
     def fit(
         self, key: PRNGKeyArray, prior: Prior, simulations: Simulations, report: Report
@@ -181,6 +191,7 @@ def infer_sequentially(
                 store=None if folder is None else folder / f"round-{number}.h5",
                 resume=resume,
                 workers=workers,
+                missing=method.missing,
                 report=simulation_report,
             )
             _require_observation(x, made)

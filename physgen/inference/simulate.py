@@ -67,6 +67,7 @@ def simulate(
         store: an HDF5 file, which `Simulations.load` reads. While the run lasts, what is done is
             in a folder beside it, whole whatever kills the run.
         resume: go on with the store, if it is there, and up to n if it was finished with less.
+            Failures are tried again where there were too many of them.
         workers: processes that simulate side by side, unless the simulator is JAX.
         client: a dask.distributed.Client to give the simulations to instead.
         chunk: how many JAX simulations are one call.
@@ -99,6 +100,8 @@ def simulate(
         file = GrowingStore(Path(store), prior, made_with, resume)
         if there := file.read():
             earlier = join(there).below(n)
+            if tally.too_many(len(earlier.failed), len(earlier)):
+                earlier = earlier.without_failures()
             tally.add(earlier)
             done = earlier.done
     todo = np.setdiff1d(np.arange(n), done)
@@ -177,7 +180,8 @@ def _vectorised(
 
     def one(number: Array, parameters: Array) -> Array:
         x = simulator.function(jax.random.fold_in(key, number), parameters)
-        if not jax.tree_util.treedef_is_leaf(jax.tree.structure(x)):
+        leaf = jax.tree_util.treedef_is_leaf(jax.tree.structure(x))
+        if not leaf or x is None or isinstance(x, str):
             raise InputError(
                 f"expected an array from {simulator.name}, got {type(x).__name__}; concatenate "
                 "what it returns"

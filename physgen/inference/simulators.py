@@ -18,6 +18,7 @@ from physgen.errors import InputError
 Task = tuple[Callable[..., Any], tuple[Any, ...]]
 
 _LONGEST_REASON = 300
+_PLACEHOLDERS = "parameters", "json", "seed", "output"  # beside the names of parameters
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,14 @@ class CommandSimulator:
         """A function and arguments that make one x.
 
         Raises:
-            InputError: for a placeholder that is none.
+            InputError: for a placeholder that is none, or a parameter of another's name.
         """
+        taken = [name for name in theta if name in _PLACEHOLDERS]
+        if taken:
+            raise InputError(
+                f"expected parameters with other names than {', '.join(_PLACEHOLDERS)}, got "
+                f"{', '.join(taken)}: in a command {{{taken[0]}}} is something else; rename it"
+            )
         output = Path(tempfile.gettempdir()) / f"physgen-{uuid.uuid4().hex}.npy"
         known = theta | {
             "parameters": " ".join(map(repr, theta.values())),
@@ -118,8 +125,9 @@ class CommandSimulator:
             "output": str(output),
         }
         arguments = [_filled(argument, known) for argument in self.command]
-        written = any(str(output) in argument for argument in arguments)
-        return self._run, (arguments, _filled(self.stdin, known), output if written else None)
+        stdin = _filled(self.stdin, known)
+        written = any(str(output) in text for text in (*arguments, stdin))
+        return self._run, (arguments, stdin, output if written else None)
 
     def _run(self, arguments: list[str], stdin: str, output: Path | None) -> np.ndarray:
         try:

@@ -200,7 +200,7 @@ class Simulations:
 
 
 def floating(values: Any) -> np.ndarray:
-    """An array of floats that hold the numbers, float32 or wider.
+    """An array of floats that hold the numbers, float32 or wider, NaN for those that are masked.
 
     Raises:
         InputError: for anything but real numbers and truth values.
@@ -208,7 +208,8 @@ def floating(values: Any) -> np.ndarray:
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise InputError(f"expected real numbers, got {array.dtype}; return an array of them")
-    return array.astype(np.result_type(array.dtype, np.float32), copy=False)
+    array = array.astype(np.result_type(array.dtype, np.float32), copy=False)
+    return np.where(np.ma.getmaskarray(values), np.nan, array) if np.ma.isMA(values) else array
 
 
 def _rows(name: str, values: ArrayLike) -> np.ndarray:

@@ -49,7 +49,7 @@ class Tally:
         expected = self._parameters[piece.index]
         if len(piece.index) and not (
             piece.parameters.shape == expected.shape
-            and np.allclose(piece.parameters, expected, rtol=1e-4)
+            and np.allclose(piece.parameters, expected, 1e-4, 1e-6 * np.abs(expected).max(axis=0))
         ):
             raise InputError(
                 "expected a store made with the same prior, got one of other parameters; resume "
@@ -80,6 +80,12 @@ class Tally:
         self._count(piece)
         self.require_enough()
 
+    def too_many(self, failed: int, done: int) -> bool:
+        """Whether so many failures are more than may be, or no success is to be expected."""
+        total = len(self._parameters)
+        hopeless = failed == done and (done == total or self._share**failed < _HOPELESS)
+        return hopeless or failed > self._share * total
+
     def fresh(self) -> Piece | None:
         """What came since it was last kept."""
         return join(self._fresh) if self._fresh else None
@@ -95,11 +101,8 @@ class Tally:
 
     def require_enough(self) -> None:
         """Raise InputError for too many failures."""
-        total = len(self._parameters)
-        hopeless = self.failed == self.done and (
-            self.done == total or self._share**self.failed < _HOPELESS
-        )
-        if hopeless or self.failed > self._share * total:
+        if self.too_many(self.failed, self.done):
+            total = len(self._parameters)
             why = f", the first {self._why}" if self._why else ""
             raise InputError(
                 f"expected at most {self._share:.0%} of {total} simulations to fail, got "

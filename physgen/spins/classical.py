@@ -29,6 +29,7 @@ from physgen.train import FitResult, FitSettings, OptimizerSettings, Report, fit
 
 ENUMERATED = 20
 AT_ONCE = 1000
+_COLD = 100.0  # 2 J / T, from where on no exponential of less is seen beside the largest
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,9 @@ def torus_free_energy(rows: int, columns: int, coupling: float, temperature: flo
     """
     k = coupling / temperature
     turns = np.arange(2 * columns)
-    gamma = np.arccosh(np.cosh(2 * k) / np.tanh(2 * k) - np.cos(np.pi * turns / columns))
+    cold = min(2 * k, _COLD)
+    gamma = np.arccosh(np.cosh(cold) / np.tanh(cold) - np.cos(np.pi * turns / columns))
+    gamma += 2 * k - cold
     gamma[0] = 2 * k + np.log(np.tanh(k))
     odd, even = rows * gamma[1::2] / 2, rows * gamma[::2] / 2
     terms = [
@@ -187,7 +190,7 @@ def torus_free_energy(rows: int, columns: int, coupling: float, temperature: flo
     ]
     signs = [1, 1, 1, np.sign(even).prod()]
     total = logsumexp(terms, b=signs) - np.log(2)
-    return float(-temperature * (rows * columns / 2 * np.log(2 * np.sinh(2 * k)) + total))
+    return float(-temperature * (rows * columns / 2 * _log_sinh(np.array([2 * k]))[0] + total))
 
 
 def _log_cosh(x: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:

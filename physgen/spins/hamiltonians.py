@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from physgen.errors import InputError
-from physgen.spins.lattice import Lattice, as_lattice
+from physgen.spins.lattice import Chain, Lattice, as_lattice
 from physgen.spins.operators import PauliString, PauliSum
 
 Couplings = float | tuple[float, ...]
@@ -132,6 +132,8 @@ class ClusterIsing(Hamiltonian):
     field: Couplings = 0.0
 
     def _strings(self):
+        if not isinstance(self.geometry, Chain):
+            raise InputError(f"expected a chain for a cluster of three, got {self.geometry}")
         bonds = self.geometry.bonds()
         ends = range(self.n) if _is_ring(self.geometry) else range(1, self.n - 1)
         values = _spread(self.cluster, len(ends), "bond")
@@ -170,10 +172,10 @@ class Rydberg(Hamiltonian):
 
 @dataclass(frozen=True)
 class LongRangeIsing(Hamiltonian):
-    """H = - sum_(i<j) J / r_ij^alpha Z_i Z_j - sum_i h_i X_i, on a chain.
+    """H = - sum_(i<j) J / r_ij^alpha Z_i Z_j - sum_i h_i X_i.
 
-    exponent: alpha. coupling: J, negative for an antiferromagnet (trapped ions). A ring has the
-    shorter way round as its distance.
+    exponent: alpha. coupling: J, negative for an antiferromagnet (trapped ions). A ring or a torus
+    has the shorter way round as its distance.
     """
 
     exponent: float = 2.0
@@ -231,7 +233,6 @@ def _is_ring(lattice: Lattice) -> bool:
 
 def _distances(lattice: Lattice) -> Iterator[tuple[int, int, float]]:
     """Every pair, and how far apart it is in units of the spacing."""
-    n = lattice.n
-    for i in range(n):
-        for j in range(i + 1, n):
-            yield i, j, float(min(j - i, n - j + i) if lattice.periodic else j - i)
+    distances = lattice.distances()
+    for i, j in zip(*np.triu_indices(lattice.n, 1), strict=True):
+        yield int(i), int(j), float(distances[i, j])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from physgen.errors import InputError
 
@@ -35,6 +35,10 @@ class Chain:
             f"n={self.n}",
         )
         return tuple(_ordered(i, (i + order) % self.n) for i in range(self.n))
+
+    def distances(self) -> Float[np.ndarray, "n n"]:
+        """Between all sites, the shorter way round a ring, in units of the spacing."""
+        return _between(np.arange(self.n)[:, None], (self.n,), self.periodic)
 
     def sublattice(self) -> Int[np.ndarray, " n"]:
         """0 and 1 in turn."""
@@ -99,6 +103,12 @@ class Square:
                     found.append(_ordered(int(self._number[row, column]), int(there)))
         return tuple(found)
 
+    def distances(self) -> Float[np.ndarray, "n n"]:
+        """Between all sites, the shorter way round a torus, in units of the spacing."""
+        shape = self.rows, self.columns
+        row, column = (self._along_path(index) for index in np.indices(shape))
+        return _between(np.stack([row, column], axis=1), shape, self.periodic)
+
     def sublattice(self) -> Int[np.ndarray, " n"]:
         """0 and 1 as on a chessboard."""
         return self._along_path(np.indices((self.rows, self.columns)).sum(axis=0) % 2)
@@ -134,6 +144,13 @@ Lattice = Chain | Square
 def as_lattice(lattice: int | Lattice, periodic: bool) -> Lattice:
     """A number of sites as a chain; a lattice as it is."""
     return Chain(lattice, periodic) if isinstance(lattice, int) else lattice
+
+
+def _between(places: Int[np.ndarray, "n d"], sides: tuple[int, ...], periodic: bool):
+    steps = np.abs(places[:, None] - places[None])
+    if periodic:
+        steps = np.minimum(steps, np.array(sides) - steps)
+    return np.linalg.norm(steps, axis=-1)
 
 
 def _ordered(i: int, j: int) -> tuple[int, int]:

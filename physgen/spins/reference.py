@@ -102,6 +102,7 @@ def _heisenberg(h: Heisenberg | XXZ) -> Reference | None:
     if lattice.periodic and j2[0] == 0:
         return Reference(float(j[0]) * heisenberg_chain_energy(h.n), "Bethe ansatz")
     if j2[0] == j[0] / 2:
+        lattice.bonds(2)
         return Reference(-3 / 8 * float(j[0]) * h.n, "dimer state (Majumdar and Ghosh)")
     return None
 

@@ -164,7 +164,7 @@ def save_amplitudes(
 
 def _read_text(path: Path) -> np.ndarray:
     rows = [line.split() for line in _text(path).splitlines()]
-    rows = [list(row[0]) if len(row) == 1 else row for row in rows if row]
+    rows = [list("".join(row)) if set("".join(row)) <= {"0", "1"} else row for row in rows if row]
     if not rows:
         raise InputError(f"expected rows of 0 and 1 in {path}, found it empty")
     for number, row in enumerate(rows, start=1):
@@ -249,7 +249,7 @@ def _read_counts(path: Path) -> tuple[np.ndarray, Any]:
 
 
 def _expanded(counts: Any, where: str) -> tuple[np.ndarray, list[str] | None]:
-    if isinstance(counts, dict) and "results" in counts:
+    if isinstance(counts, dict) and isinstance(counts.get("results"), list):
         parts = [_of_result(result, where) for result in counts["results"]]
     elif isinstance(counts, dict) and any(isinstance(v, dict) for v in counts.values()):
         parts = [(basis, given, None) for basis, given in counts.items()]
