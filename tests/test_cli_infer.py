@@ -21,7 +21,7 @@ from physgen.inference.store import Simulations
 LOW, HIGH = [-1.0, -1.0], [1.0, 1.0]
 
 
-def pairs(n=240, seed=0):
+def pairs(n=250, seed=0):
     rng = np.random.default_rng(seed)
     theta = rng.uniform(LOW, HIGH, (n, 2))
     return theta, theta @ [[1.0, 0.5, 0.0], [0.0, 1.0, 0.3]] + 0.2 * rng.normal(size=(n, 3))
@@ -50,7 +50,7 @@ def test_the_path_of_a_user(capsys, files, monkeypatch):
     status, out, err = run(capsys, *infer(files), "--check", files / "check", "--json")
     assert status == 0 and "warning" not in err, err
     figures = json.loads(out)
-    assert figures["simulations"] == 240 and 0 < figures["steps"] <= 200
+    assert figures["simulations"] == 250 and 0 < figures["steps"] <= 200
     assert figures["density"] == "maf" and figures["chosen"].startswith("AffineFlow(")
     assert figures["units"] == {"slip": "mm/yr", "depth": "km"}
     assert isinstance(figures["check"]["calibrated"], bool)
@@ -312,7 +312,7 @@ def mocks(n=60, points=10, seed=0, **changes):
 
 @pytest.mark.slow
 def test_galaxy_maps(capsys, tmp_path):
-    write_catalogue(tmp_path / "mocks.h5", mocks(200))
+    write_catalogue(tmp_path / "mocks.h5", mocks(250))
     mask = np.arange(10) < np.array([[7], [10]])
     write_catalogue(tmp_path / "observed.h5", mocks(2, seed=1, mask=mask, velocity=None))
     out = tmp_path / "posterior.h5"
@@ -323,9 +323,9 @@ def test_galaxy_maps(capsys, tmp_path):
     )  # fmt: skip
     figures = json.loads(text)
     assert status == 0 and len(figures["boxes"]) == 2 and out.with_suffix(".png").exists()
-    assert "hardly anything was learned of Omega_m, sigma_8" in " ".join(figures["check"]["notes"])
+    assert "hardly anything was learned of" in " ".join(figures["check"]["notes"])
     assert (tmp_path / "check" / "report.html").exists()
-    theta = mocks(200).parameters.astype(float)
+    theta = mocks(250).parameters.astype(float)
     margin = np.ptp(theta, axis=0) / (len(theta) - 1)
     np.testing.assert_allclose(figures["low"], theta.min(axis=0) - margin, rtol=1e-6)
     np.testing.assert_allclose(figures["high"], theta.max(axis=0) + margin, rtol=1e-6)
@@ -342,7 +342,7 @@ def test_galaxy_maps(capsys, tmp_path):
 @pytest.mark.parametrize("boxes", [1, 2])
 def test_maps_unlike_the_simulations_are_named(capsys, tmp_path, boxes):
     """The last of the observed boxes has all its galaxies in one corner."""
-    write_catalogue(tmp_path / "mocks.h5", mocks(200, velocity=None))
+    write_catalogue(tmp_path / "mocks.h5", mocks(250, velocity=None))
     observed = mocks(boxes, seed=1, velocity=None)
     observed.position[-1] *= 0.02
     write_catalogue(tmp_path / "observed.h5", observed)

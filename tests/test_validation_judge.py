@@ -123,18 +123,37 @@ def test_bins_without_scatter_and_without_values_are_told_honestly():
     rng = np.random.default_rng(0)
     real, generated = ensemble(rng), ensemble(rng)
     real[:, 0] = generated[:, 0] = 128.0
-    real[5:, 1] = np.nan
+    real[:, 1] = np.nan
     report = judge(real, generated)
     assert report.passed
     (result,) = report.statistics
     assert np.isnan(result.comparisons[0].z[0])
-    assert result.tested.tolist() == [True, False, True, True]
+    assert result.tested.tolist() == [[True, False, True, True]] * 2
     assert any("4-6 Mpc/h is not tested" in note for note in report.notes)
     generated[:, 0] = 127.0
     report = judge(real, generated)
     assert report.grade is Grade.FAKE and "do not scatter" in report.headline
     assert np.isinf(report.statistics[0].max_z)
     json.loads(report.to_json(), parse_constant=pytest.fail)
+
+
+def test_bins_without_values_at_one_parameter_set_are_tested_at_the_others():
+    rng = np.random.default_rng(0)
+    real, generated = ensemble(rng), ensemble(rng)
+    real[:40, 1] = generated[:40, 1] = np.nan
+    report = judge(real, generated)
+    (result,) = report.statistics
+    assert report.passed
+    assert [g.real[0] for g in report.groups] == [40, 0]  # by their parameters
+    assert result.tested.tolist() == [[True] * 4, [True, False, True, True]]
+    assert any("4-6 Mpc/h is tested at some of the 2 parameter sets" in n for n in report.notes)
+    generated[40:, 1] += 0.8
+    report = judge(real, generated)
+    (finding,) = report.statistics[0].findings
+    assert "at 4-6 Mpc/h, up to" in finding.text and "in 1 of 2 parameter sets" in finding.text
+    assert report.statistics[0].max_z == pytest.approx(finding.size)
+    groups = json.loads(report.to_json())["statistics"][0]["groups"]
+    assert [g["tested"] for g in groups] == result.tested.tolist()
 
 
 def test_a_statistic_that_never_varies_is_noted_and_not_counted_as_a_test():

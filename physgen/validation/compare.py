@@ -74,7 +74,7 @@ def rms_and_max(z: Sequence[Float[np.ndarray, "..."]]) -> tuple[float, float]:
 def floor(
     real: Float[np.ndarray, "n p"],
     groups: Sequence[Group],
-    tested: Bool[np.ndarray, " p"],
+    tested: Bool[np.ndarray, "k p"],
     rng: np.random.Generator,
 ) -> tuple[float, float]:
     """What rms z and max |z| are where nothing is wrong: held-out boxes against held-out boxes.
@@ -86,7 +86,7 @@ def floor(
     results = []
     for _ in range(_SPLITS):
         z = []
-        for group in groups:
+        for group, bins in zip(groups, tested, strict=True):
             n, m = len(group.real), len(group.generated)
             shuffled = rng.permutation(group.real)
             one, two = np.array_split(shuffled, 2)
@@ -94,7 +94,7 @@ def floor(
             difference = _difference(moments(real[one])[1], moments(real[two])[1])
             shrink = np.sqrt((1 / n + 1 / m) / (1 / len(one) + 1 / len(two)))
             with np.errstate(divide="ignore", invalid="ignore"):
-                z.append((shrink * difference / scatter)[tested])
+                z.append((shrink * difference / scatter)[bins])
         results.append(rms_and_max(z))
     rms, largest = np.mean(results, axis=0)
     return float(rms), float(largest)

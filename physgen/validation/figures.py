@@ -28,7 +28,7 @@ def report_figures(report: Report) -> list[CaptionedFigure]:
     if varied:
         figures.append(_strips(report, varied))
         some = evenly_spaced(report, _PANELS)
-        figures += [_curves(report, r, some) for r in varied if len(r.tested) > 1]
+        figures += [_curves(report, r, some) for r in varied if r.tested.shape[1] > 1]
     if report.memorisation is not None:
         figures.append(
             CaptionedFigure(
@@ -62,7 +62,7 @@ def group_title(report: Report, group: int) -> str:
 
 
 def _strips(report: Report, results: Sequence[StatisticResult]) -> CaptionedFigure:
-    z = [np.stack([np.where(r.tested, c.z, np.nan) for c in r.comparisons]) for r in results]
+    z = [np.where(r.tested, np.stack([c.z for c in r.comparisons]), np.nan) for r in results]
     size = np.array([rms_and_max(rows)[0] for rows in zip(*z, strict=True)])
     worst = sorted(np.argsort(-size, kind="stable")[:_ROWS].tolist())
     which = (
@@ -98,7 +98,7 @@ def _curves(report: Report, result: StatisticResult, shown: Sequence[int]) -> Ca
             c.error_real,
             c.mean_generated,
             c.error_generated,
-            np.where(result.tested, c.z, np.nan),
+            np.where(result.tested[g], c.z, np.nan),
         )
         for g, c in ((g, result.comparisons[g]) for g in shown)
     ]

@@ -79,7 +79,12 @@ def validate(
     p_values = [t.p_value for r in compress(results, varied) for t in (r.mean_test, r.spread_test)]
     together = (
         joint_tests(
-            real, generated, [r.tested for r in results], grouping.groups, draws=draws, rng=rng
+            real,
+            generated,
+            [np.all(r.tested, axis=0) for r in results],
+            grouping.groups,
+            draws=draws,
+            rng=rng,
         )
         if joint
         else ()
@@ -179,9 +184,10 @@ def _judge(real, generated, groups, labels, alpha, rng):
         scores = two_sample_scores(both, label)
         t.append(scores[0])
         spread.append(scores[1])
-    tested = np.all(enough, axis=0)
-    rms, largest = rms_and_max([c.z[tested] for c in comparisons])
-    noise = [np.where(tested & ~np.isnan(c.z), c.noise, np.nan) for c in comparisons]
+    tested = np.stack(enough)
+    pairs = list(zip(comparisons, tested, strict=True))
+    rms, largest = rms_and_max([c.z[bins] for c, bins in pairs])
+    noise = [np.where(bins & ~np.isnan(c.z), c.noise, np.nan) for c, bins in pairs]
     floor_rms, floor_max = floor(real.values, groups, tested, rng)
     return StatisticResult(
         real,
@@ -192,8 +198,8 @@ def _judge(real, generated, groups, labels, alpha, rng):
         rms_and_max(noise)[0],
         floor_rms,
         floor_max,
-        permutation_test([np.where(tested, score, 0) for score in t], alpha),
-        permutation_test([np.where(tested, score, 0) for score in spread], alpha),
+        permutation_test([np.where(b, s, 0) for b, s in zip(tested, t, strict=True)], alpha),
+        permutation_test([np.where(b, s, 0) for b, s in zip(tested, spread, strict=True)], alpha),
     )
 
 
@@ -220,12 +226,16 @@ def _copied(memorisation):
 def _notes(results, memorisation, draws, tests, alpha):
     notes = []
     for result in results:
-        untested = np.flatnonzero(~result.tested)
-        if len(untested):
-            scale = result.statistic.scale(untested)
-            at = f" at {scale}" if scale else ""
-            notes.append(f"{result.statistic.name}{at} is not tested: too few boxes have a value.")
-        elif not result.varies:
+        found = result.tested.sum(axis=0)
+        everywhere = len(result.tested)
+        some = f"is tested at some of the {everywhere} parameter sets alone"
+        lacking = (found == 0, "is not tested"), ((found > 0) & (found < everywhere), some)
+        for bins, words in lacking:
+            if bins.any():
+                scale = result.statistic.scale(np.flatnonzero(bins))
+                at = f" at {scale}" if scale else ""
+                notes.append(f"{result.statistic.name}{at} {words}: too few boxes have a value.")
+        if result.tested.all() and not result.varies:
             notes.append(
                 f"{result.statistic.name} is the same in all boxes, held-out and generated: "
                 "it does not scatter and there is nothing to test."

@@ -20,14 +20,14 @@ from physgen.validation.verdict import Finding, Grade
 class StatisticResult:
     """How one statistic compares: per group, over all groups, and the tests.
 
-    `tested` (p,) are the bins in which enough boxes have a value. rms_z and max_z are over them and
-    all groups; noise_z is the rms that chance alone gives, sqrt(1/n + 1/m); floor_z and floor_max_z
+    `tested` (k, p) are the bins in which enough boxes of a group have a value. rms_z and max_z are
+    over them; noise_z is the rms that chance alone gives, sqrt(1/n + 1/m); floor_z and floor_max_z
     are those of held-out boxes against held-out boxes, scaled to n and m.
     """
 
     statistic: Statistic
     comparisons: tuple[Comparison, ...]
-    tested: Bool[np.ndarray, " p"]
+    tested: Bool[np.ndarray, "k p"]
     rms_z: float
     max_z: float
     noise_z: float
@@ -41,10 +41,8 @@ class StatisticResult:
     def varies(self) -> bool:
         """Whether any tested bin differs between any two boxes of a group."""
         return any(
-            bool(
-                np.any(self.tested & ((c.scatter > 0) | (c.scatter_generated > 0) | np.isinf(c.z)))
-            )
-            for c in self.comparisons
+            bool(np.any(bins & ((c.scatter > 0) | (c.scatter_generated > 0) | np.isinf(c.z))))
+            for c, bins in zip(self.comparisons, self.tested, strict=True)
         )
 
 
@@ -171,7 +169,7 @@ def _statistic_dict(result):
         "bin_unit": statistic.bin_unit,
         "edges": statistic.edges,
         "bin_names": statistic.bin_names,
-        "tested": result.tested,
+        "tested": result.tested.any(axis=0),
         "rms_z": result.rms_z,
         "max_abs_z": result.max_z,
         "noise_rms_z": result.noise_z,
@@ -182,6 +180,7 @@ def _statistic_dict(result):
         "findings": [finding.text for finding in result.findings],
         "groups": [
             {
+                "tested": bins,
                 "mean_held_out": c.mean_real,
                 "mean_generated": c.mean_generated,
                 "scatter_held_out": c.scatter,
@@ -190,7 +189,7 @@ def _statistic_dict(result):
                 "error_generated": c.error_generated,
                 "z": c.z,
             }
-            for c in result.comparisons
+            for c, bins in zip(result.comparisons, result.tested, strict=True)
         ],
     }
 
