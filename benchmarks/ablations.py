@@ -21,7 +21,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from emulator import first_of_each, rms, z_scores
+from emulator import first_of_each, rms, together, z_scores
 from flax import nnx
 from jax.flatten_util import ravel_pytree
 from rounding import MANTISSA_BITS, round_products
@@ -45,12 +45,12 @@ EVALUATIONS = (32, 4)
 
 @dataclass(frozen=True)
 class Choice:
-    """What is changed: settings of the density, the catalogue before, the boxes after."""
+    """What is changed: settings of the density and of its network, the catalogue and the boxes."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     in_open_space: bool = False
-    attention: bool = True
+    network: dict[str, Any] = field(default_factory=dict)
 
 
 CHOICES = {
@@ -61,7 +61,8 @@ CHOICES = {
     "optimal-transport": Choice({"coupling": OptimalTransport()}),
     "blurred-transport": Choice({"coupling": OptimalTransport(noise=0.1)}),
     "plain-clock": Choice({"warp": 1.0}),
-    "no-attention": Choice(attention=False),
+    "attention": Choice(network={"heads": 4}),
+    "no-waves": Choice(network={"waves": 0}),
 }
 
 
@@ -104,9 +105,9 @@ def measure(
     schedule = FitSettings(batch_size=16, minutes=options.minutes, validate_every=500)
     training = TrainingSettings(schedule=schedule)
     settings = emulator_settings(mocks, **choice.settings)
-    if not choice.attention:
+    if choice.network:
         assert isinstance(settings.network, PairSettings)
-        settings = replace(settings, network=replace(settings.network, heads=0))
+        settings = replace(settings, network=replace(settings.network, **choice.network))
     trained = train_emulator(jax.random.key(choice.seed), mocks, training, settings)
     trained.emulator.save(options.out / f"{name}.h5", training={"steps": trained.run.steps})
     kinds = {"averaged": trained.emulator}
@@ -119,7 +120,7 @@ def measure(
             if choice.in_open_space:
                 made = replace(made, position=(made.position + side / 2) % side, box_size=side)
             z = z_scores(made, held_out)
-            every = np.concatenate(list(z.values()), axis=1)
+            every = together(z)
             row = {"what": name, "parameters": kind, "evaluations": evaluations}
             row |= {"steps": trained.run.steps, "rms_z": rms(every)}
             row |= {"max_abs_z": round(float(np.nanmax(np.abs(every))), 2)}

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-from emulator import first_of_each, rms, z_scores
+from emulator import first_of_each, rms, together, z_scores
 from flax import nnx
 from rows import append, has_row, read
 
@@ -269,7 +269,7 @@ def draw_galaxies(rows: list[dict[str, str]], path: Path) -> None:
 
 def rms_z(ours: Catalogue, theirs: Catalogue) -> float:
     """Over all statistics, cosmologies and bins."""
-    every = np.concatenate(list(z_scores(ours, theirs).values()), axis=1)
+    every = together(z_scores(ours, theirs))
     return rms(every)
 
 

@@ -48,6 +48,11 @@ def z_scores(generated: Catalogue, held_out: Catalogue) -> dict[str, np.ndarray]
     return result
 
 
+def together(z: dict[str, np.ndarray]) -> np.ndarray:
+    """All but the power spectrum's, which come from the same pairs as xi, side by side."""
+    return np.concatenate([values for name, values in z.items() if name != "power spectrum"], 1)
+
+
 def _z(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     counted = np.minimum(np.isfinite(ours).sum(0), np.isfinite(theirs).sum(0)) >= FEWEST
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -73,7 +78,7 @@ def rms(z: np.ndarray) -> float:
 def score(name: str, generated: Catalogue, held_out: Catalogue, **more) -> dict:
     """One line of the table, printed as JSON."""
     z = z_scores(generated, held_out)
-    every = np.concatenate(list(z.values()), axis=1)
+    every = together(z)
     line = {
         "what": name,
         "rms_z": np.sqrt(np.nanmean(every**2)),

@@ -11,7 +11,12 @@ import jax
 
 from physgen.galaxies import GalaxyEmulator, generate, read_catalogue, validate_catalogues
 
-PICTURES = {"Galaxies": "slices", "Where the means differ": "differences", "Xi": "xi"}
+PICTURES = {
+    "Galaxies": "slices",
+    "Where the means differ": "differences",
+    "Xi": "xi",
+    "Power spectrum": "power",
+}
 
 
 def main() -> None:

@@ -254,11 +254,12 @@ class WithoutPairs(nnx.Module):
         return self.network(time, x, context, mask)
 
 
-@pytest.mark.parametrize("geometry", [Torus(1.0), Euclidean()])
-def test_probes_of_a_sum_of_pairs_have_only_the_rest_to_estimate(geometry):
-    settings = PairSettings(
-        2, width=8, layers=2, heads=2, filters=2, radial=6, anchored=geometry == Euclidean()
-    )
+@pytest.mark.parametrize(
+    ("geometry", "more"),
+    [(Torus(1.0), {}), (Torus(1.0), {"waves": 3}), (Euclidean(), {"anchored": True})],
+)
+def test_probes_of_a_sum_of_pairs_have_only_the_rest_to_estimate(geometry, more):
+    settings = PairSettings(2, width=8, layers=2, heads=2, filters=2, radial=6, **more)
     network = randomised(lambda rngs: PairNetwork(geometry, settings, rngs=rngs), scale=0.2)
     base = Uniform() if geometry == Torus(1.0) else Gaussian()
     x, context = jax.random.uniform(jax.random.key(3), (6, 3)), jnp.array([0.3, -0.5])

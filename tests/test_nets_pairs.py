@@ -36,6 +36,8 @@ ANCHORED = randomised(Euclidean(), longest=6.0, shortest=0.02, anchored=True)
 
 
 UNATTENDED = randomised(Torus(1.0), heads=0)
+WAVY = randomised(Torus(1.0), waves=4)
+PERIODIC = pytest.mark.parametrize("network", [TORUS, WAVY])
 
 
 def cloud(seed):
@@ -48,35 +50,38 @@ def close(a, b):
     np.testing.assert_allclose(a, b, atol=TOLERANCE * max(scale, 1.0))
 
 
+@PERIODIC
 @settings(max_examples=10)
 @given(st.integers(0, 10_000))
-def test_permutation(seed):
+def test_permutation(network, seed):
     x = cloud(seed)
     order = jax.random.permutation(jax.random.key(seed + 1), POINTS)
-    close(TORUS(TIME, x[order], CONTEXT), TORUS(TIME, x, CONTEXT)[order])
+    close(network(TIME, x[order], CONTEXT), network(TIME, x, CONTEXT)[order])
 
 
+@PERIODIC
 @settings(max_examples=10)
 @given(st.integers(0, 10_000))
-def test_translation_on_the_torus(seed):
+def test_translation_on_the_torus(network, seed):
     x = cloud(seed)
     shift = jax.random.uniform(jax.random.key(seed + 1), (1, 3))
-    close(TORUS(TIME, Torus(1.0).wrap(x + shift), CONTEXT), TORUS(TIME, x, CONTEXT))
+    close(network(TIME, Torus(1.0).wrap(x + shift), CONTEXT), network(TIME, x, CONTEXT))
 
 
+@PERIODIC
 @pytest.mark.parametrize("axes", [(1, 0, 2), (2, 0, 1)])
 @pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, -1)])
-def test_symmetries_of_the_cube(axes, signs):
+def test_symmetries_of_the_cube(network, axes, signs):
     x = cloud(0)
     flip = jnp.array(signs, jnp.float32)[None]
 
     def turned(v):
         return v[:, jnp.array(axes)] * flip
 
-    close(TORUS(TIME, Torus(1.0).wrap(turned(x)), CONTEXT), turned(TORUS(TIME, x, CONTEXT)))
+    close(network(TIME, Torus(1.0).wrap(turned(x)), CONTEXT), turned(network(TIME, x, CONTEXT)))
 
 
-@pytest.mark.parametrize("network", [TORUS, ANCHORED, UNATTENDED])
+@pytest.mark.parametrize("network", [TORUS, ANCHORED, UNATTENDED, WAVY])
 def test_padding_changes_nothing_and_does_not_move(network):
     x = cloud(3)
     mask = jnp.arange(POINTS + 8) < POINTS
@@ -100,7 +105,7 @@ def test_anchored_network_sees_the_origin():
     assert jnp.max(jnp.abs(moved)) > 1e-2
 
 
-@pytest.mark.parametrize("network", [TORUS, OPEN, ANCHORED])
+@pytest.mark.parametrize("network", [TORUS, OPEN, ANCHORED, WAVY])
 @pytest.mark.parametrize("time", [0.0, 0.5, 1.0])
 def test_coincident_points_are_finite_with_their_gradients(network, time):
     x = jnp.zeros((4, 3))
@@ -159,7 +164,7 @@ def test_radial_basis_has_compact_smooth_bumps():
     np.testing.assert_array_equal(basis[:, jnp.abs(x) > 2.01], 0.0)
 
 
-CARRYING = randomised(Torus(1.0), vectors=1, scalars=2)
+CARRYING = randomised(Torus(1.0), vectors=1, scalars=2, waves=3)
 
 
 def carrying_cloud(seed):

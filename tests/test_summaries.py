@@ -1,5 +1,6 @@
 """Catalogues as curves."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -55,8 +56,8 @@ def test_periodic_catalogue_gives_the_statistics_of_each_box():
     )
     found = by_name(summaries(boxes))
     assert list(found) == [
-        "xi", "pair separations", "neighbour distances", "v12", "sigma12", "redshift-space xi0",
-        "redshift-space xi2", "speeds",
+        "xi", "power spectrum", "pair separations", "neighbour distances", "v12", "sigma12",
+        "redshift-space xi0", "redshift-space xi2", "speeds",
         "mass function", "log masses", "mass correlation", "number of galaxies",
     ]  # fmt: skip
     edges = found["xi"].edges
@@ -76,6 +77,26 @@ def test_periodic_catalogue_gives_the_statistics_of_each_box():
     assert found["v12"].unit == "km/s" and found["xi"].bin_unit == "Mpc/h"
 
 
+def test_power_is_that_of_each_shell_of_waves():
+    """Against sums over the points, wave by wave."""
+    rng = np.random.default_rng(0)
+    mask = rng.random((2, 60)) < 0.9
+    boxes = catalogue(rng, n=2, points=60, mask=mask)
+    power = by_name(summaries(boxes))["power spectrum"]
+    assert (power.unit, power.bin_unit) == ("(Mpc/h)^3", "h/Mpc")
+    x, box_size = boxes.position[1][mask[1]], boxes.box_size
+    waves = np.stack(np.meshgrid(*[np.arange(-5, 6)] * 3), axis=-1).reshape(-1, 3)
+    k = 2 * np.pi / box_size * np.linalg.norm(waves, axis=1)
+    shot = box_size**3 / len(x)
+    modes = np.exp(2j * np.pi / box_size * (waves @ x.T)).sum(axis=1) / len(x)
+    expected = [
+        np.mean(box_size**3 * np.abs(modes[(k > low) & (k <= high)]) ** 2) - shot
+        for low, high in itertools.pairwise(power.edges)
+    ]
+    assert len(expected) == 6
+    np.testing.assert_allclose(power.values[1], expected, atol=0.02 * shot)
+
+
 def test_open_clouds_have_a_profile_and_no_xi():
     rng = np.random.default_rng(0)
     mask = np.ones((6, 20), bool)
@@ -84,7 +105,7 @@ def test_open_clouds_have_a_profile_and_no_xi():
     clouds = catalogue(rng, n=6, points=20, box_size=None, mask=mask)
     settings = choose_settings(clouds)
     found = by_name(summaries(clouds, settings))
-    assert "xi" not in found
+    assert not {"xi", "power spectrum"} & set(found)
     edges = np.array(settings.radial_edges)
     np.testing.assert_array_equal(
         found["radial profile"].values[3], radial_profile(clouds.position[3], edges)

@@ -69,6 +69,7 @@ def test_real_boxes_pass(held_out, train):
     assert report.p_value > 0.05
     assert [f.title for f in figures] == [
         "Galaxies", "Galaxies in three dimensions", "Where the means differ", "Xi",
+        "Power spectrum",
         "Pair separations", "Neighbour distances",
         "V12", "Sigma12", "Redshift-space xi0", "Redshift-space xi2", "Speeds", "Memorisation",
     ]  # fmt: skip

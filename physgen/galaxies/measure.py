@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from physgen.errors import InputError
 from physgen.galaxies.catalogue import Catalogue
-from physgen.galaxies.summaries import SummarySettings, choose_settings, summaries
+from physgen.galaxies.summaries import SummarySettings, choose_settings, summaries, wave_edges
 from physgen.io import atomic_path, figure_beside, require_writable, write_header
 from physgen.plots import Measured, measured, with_unit
 from physgen.stats import knn_distances, over_clouds, pair_counts
@@ -113,7 +113,7 @@ def measure(catalogue: Catalogue, *, edges: ArrayLike | None = None) -> Measurem
     ).astype(float)
     unit = catalogue.position_unit
     pairs = Statistic("pair counts", "ordered pairs", "", "separation r", unit, counts, edges=bins)
-    settings = SummarySettings(tuple(bins), tuple(bins), None)
+    settings = SummarySettings(tuple(bins), tuple(bins), None, wave_edges=wave_edges(catalogue))
     return Measurement(
         boxes=len(catalogue),
         galaxies=int(catalogue.counts.sum()),

@@ -13,6 +13,7 @@ from physgen.stats import (
     knn_distances,
     over_clouds,
     pair_separation_histogram,
+    power_spectrum,
     radial_profile,
     two_point_correlation,
 )
@@ -22,6 +23,9 @@ _EDGES = (2.0, 4.0, 6.0, 9.0, 13.0, 18.0, 25.0, 35.0, 50.0)  # for galaxies 25 M
 _EDGES_SPACING = 25.4
 _SEPARATION_BINS = 16
 _REACH = 2.53  # mean spacings out to which the fraction of pairs is followed
+_SHELLS = (0.5, 1.5, 2.5, 3.5, 4.5, 6.5, 9.5)  # ends of bins of |k|^2, in fundamentals
+_BIN_RATIO = 1.25  # of wave numbers beyond
+_FINEST = 32  # fundamentals: the last wave number of large catalogues
 _OPEN_BINS = 8
 _QUARTILES = (0.25, 0.5, 0.75)
 LEAST = 4  # galaxies of a cloud that has a fingerprint
@@ -38,7 +42,8 @@ class SummarySettings:
     correlation_edges: for xi, the relative velocities of pairs and the mass correlation.
     separation_edges: for the fraction of pairs. radial_edges: for the profile around the origin,
     None in a periodic box. neighbours: the orders k of the neighbour distances, none where clouds
-    are too small. mass_edges: of log mass, for the mass function.
+    are too small. mass_edges: of log mass, for the mass function. wave_edges: of wave numbers, for
+    the power spectrum, None in open space.
     """
 
     correlation_edges: tuple[float, ...]
@@ -46,6 +51,7 @@ class SummarySettings:
     radial_edges: tuple[float, ...] | None
     neighbours: tuple[int, ...] = (1, 2, 4, 8)
     mass_edges: tuple[float, ...] | None = None
+    wave_edges: tuple[float, ...] | None = None
 
 
 def choose_settings(catalogue: Catalogue) -> SummarySettings:
@@ -53,7 +59,8 @@ def choose_settings(catalogue: Catalogue) -> SummarySettings:
 
     In a periodic box: edges from 2 to 50 Mpc/h as they suit galaxies 25 Mpc/h apart, kept where the
     mean spacing is within a factor of two of that and scaled to it elsewhere, up to half the box;
-    separations up to two and a half spacings.
+    separations up to two and a half spacings; wave numbers by the shells of the box, and then in
+    equal ratios, up to one wave a mean spacing.
     In open space: eighths of the catalogue's own pair separations and radii.
 
     Raises InputError where no cloud has two galaxies.
@@ -78,16 +85,29 @@ def choose_settings(catalogue: Catalogue) -> SummarySettings:
         edges = tuple(np.linspace(0, half, 5).tolist())
     separations = np.linspace(0, min(half, _REACH * spacing), _SEPARATION_BINS + 1)
     masses = mass_bins(catalogue)
-    return SummarySettings(edges, tuple(separations.tolist()), None, neighbours, masses)
+    waves = wave_edges(catalogue)
+    return SummarySettings(edges, tuple(separations.tolist()), None, neighbours, masses, waves)
+
+
+def wave_edges(catalogue: Catalogue) -> tuple[float, ...] | None:
+    """Of bins of the wave number, see `choose_settings`; None in open space."""
+    if catalogue.box_size is None:
+        return None
+    last = min(max(float(np.mean(catalogue.counts)) ** (1 / 3), 2.0), _FINEST)
+    edges = [square**0.5 for square in _SHELLS]
+    while edges[-1] * _BIN_RATIO <= last:
+        edges.append(edges[-1] * _BIN_RATIO)
+    fundamental = 2 * np.pi / catalogue.box_size
+    return tuple(float(f"{fundamental * edge:.3g}") for edge in edges if edge <= last + 0.5)
 
 
 def summaries(catalogue: Catalogue, settings: SummarySettings | None = None) -> list[Statistic]:
     """The statistics of every box: one curve a box, NaN where a box has too few galaxies.
 
-    Always: pair separations, neighbour distances, number of galaxies. In a periodic box xi, in open
-    space the radial profile; and what `feature_statistics` says of velocities, masses and columns.
-    Two catalogues that are to be compared need the same
-    `settings` (default: `choose_settings`).
+    Always: pair separations, neighbour distances, number of galaxies. In a periodic box xi and the
+    power spectrum, in open space the radial profile; and what `feature_statistics` says of
+    velocities, masses and columns. Two catalogues that are to be compared need the same `settings`
+    (default: `choose_settings`).
     """
     settings = settings or choose_settings(catalogue)
     mask, box_size = catalogue.mask, catalogue.box_size
@@ -104,6 +124,8 @@ def summaries(catalogue: Catalogue, settings: SummarySettings | None = None) -> 
             lambda x: two_point_correlation(x, edges, box_size=box_size), mask, catalogue.position
         )
         result.append(curve("xi", "two-point correlation ξ(r)", "", xi))
+        if settings.wave_edges is not None:
+            result.append(_power(catalogue, np.array(settings.wave_edges), box_size))
     fractions = over_clouds(
         lambda x: pair_separation_histogram(x, separation_edges, box_size=box_size),
         mask,
@@ -145,6 +167,25 @@ def fingerprints(catalogue: Catalogue, like: Catalogue) -> Float[np.ndarray, "n 
         return np.concatenate([fractions, near.ravel()])
 
     return over_clouds(features, catalogue.mask, catalogue.position, minimum=LEAST)
+
+
+def _power(catalogue, edges, box_size):
+    unit = catalogue.position_unit
+    mesh = 4 * int(np.ceil(edges[-1] * box_size / (2 * np.pi)))
+    values = over_clouds(
+        lambda x: power_spectrum(x, edges, mesh, box_size=box_size).power[0],
+        catalogue.mask,
+        catalogue.position,
+    )
+    return Statistic(
+        "power spectrum",
+        "power P(k)",
+        f"({unit})^3",
+        "wavenumber k",
+        "h/Mpc" if unit == "Mpc/h" else f"1/{unit}",
+        values,
+        edges=edges,
+    )
 
 
 def _neighbour_distances(catalogue, neighbours):

@@ -239,8 +239,10 @@ def _network_settings(domain: Domain) -> NetworkSettings:
         return P3MSettings.for_points(domain.points, context_size)
     return PairSettings(
         context_size=context_size,
+        heads=0,
         shortest=0.015 * domain.points ** (-1 / 3),
         longest=0.6 if domain.box_size is not None else 6.0,
+        waves=6 if domain.box_size is not None else 0,
         anchored=domain.box_size is None,
     )
 

@@ -11,8 +11,9 @@ the reflections and axis permutations of a cube. In each layer, pairs act in thr
   (Schuett et al. 2021, arXiv:2102.03150).
 
 The radial functions are expansions in bumps of log distance whose coefficients depend on time
-and context, so each noise level and each cosmology has its own filters. The velocity is a gated
-sum of the vectors.
+and context, so each noise level and each cosmology has its own filters. In a periodic box sums of
+vectors may have the longest waves beside, which smooth functions of distance do not tell apart (see
+`waves`). The velocity is a gated sum of the vectors.
 
 Points may carry vectors and scalars beside their position. Scalars and lengths enter the node
 features, vectors are summed over neighbours with radial filters of their own, and turn with the
@@ -21,7 +22,9 @@ velocity that is right for independent normal numbers.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,8 +33,9 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from physgen.errors import InputError
-from physgen.geometry import DirectionFactors, Geometry
+from physgen.geometry import DirectionFactors, Geometry, Torus
 from physgen.nets.mlp import MLP
+from physgen.nets.waves import Phases, WaveFilters, phases
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class PairSettings:
     conditioning: int = 64
     shortest: float = 0.003
     longest: float = 0.6
+    waves: int = 0
+    """Largest |k|^2 of the waves in a periodic box, in units of the fundamental; none where 0."""
     anchored: bool = False
     """Whether points also see their displacement from the origin (no translation symmetry)."""
     vectors: int = 0
@@ -69,10 +75,53 @@ class PairSettings:
                 f"expected a width that heads and filters divide, got {self.width} for "
                 f"{self.heads} heads and {self.filters} filters"
             )
+        if self.waves < 0:
+            raise InputError(f"expected waves of 0 or more, got {self.waves}; give 0 for none")
         if not 0 < self.shortest < self.longest:
             raise InputError(
                 f"expected 0 < shortest < longest, got {self.shortest} and {self.longest}"
             )
+
+
+class _Pairs(NamedTuple):
+    """What layers see of all pairs of points."""
+
+    basis: Float[Array, "radial n n"]
+    inverse_distance: Float[Array, "n n"]
+    directions: DirectionFactors
+    phases: Phases | None
+
+
+class _Filters(NamedTuple):
+    """Functions of the displacement of pairs: of its length, and of the longest waves."""
+
+    radial: Float[Array, "f n n"]
+    gains: Float[Array, "w f"] | None
+
+    def scalar_sums(self, charge: Float[Array, "n f c"], pairs: _Pairs) -> Float[Array, "n f c"]:
+        """Sum over j of filter_ij charge_j."""
+        sums = jnp.einsum("fij,jfc->ifc", self.radial, charge)
+        if self.gains is None or pairs.phases is None:
+            return sums
+        return sums + pairs.phases.scalar_sums(self.gains, charge)
+
+    def vector_sums(self, charge: Float[Array, "n f c"], pairs: _Pairs) -> Float[Array, "n f 3"]:
+        """Sum over j of filter_ij charge_j in the direction of x_j - x_i."""
+        pull = self.radial * pairs.inverse_distance[None]
+        sums = _vector_sums(pull, charge, pairs.directions)
+        if self.gains is None or pairs.phases is None:
+            return sums
+        return sums + pairs.phases.vector_sums(self.gains, charge)
+
+
+class _Channels(NamedTuple):
+    """What the velocity of each point takes of each other one, by each vector filter."""
+
+    kernels: Float[Array, "c radial"]
+    gains: Float[Array, "w c"] | None
+    charges: Float[Array, "n c"]
+    gates: Float[Array, "n c"]
+    anchors: Float[Array, "n anchors"]
 
 
 class PairNetwork(nnx.Module):
@@ -82,6 +131,10 @@ class PairNetwork(nnx.Module):
         self.geometry = geometry
         self.settings = settings
         s = settings
+        if s.waves and not isinstance(geometry, Torus):
+            raise InputError(
+                f"expected waves=0 in open space, got {s.waves}; waves are of a periodic box"
+            )
         zeros = nnx.initializers.zeros
         self.conditioner = MLP(
             (_TIME_FEATURES + s.context_size, s.conditioning, s.conditioning), rngs=rngs
@@ -110,8 +163,7 @@ class PairNetwork(nnx.Module):
         vectors, scalars = jnp.split(carried / jnp.sqrt(variance), [3 * s.vectors], axis=1)
         vectors = vectors.reshape(len(x), s.vectors, 3)
 
-        basis, inverse_distance = self._radial_basis(self.geometry.squared_distances(x))
-        directions = self.geometry.direction_factors(x)
+        pairs = self._pairs(x)
         weight = jnp.ones(x.shape[0]) if mask is None else mask.astype(x.dtype)
 
         h = self._first_features(x, condition)
@@ -119,7 +171,7 @@ class PairNetwork(nnx.Module):
             lengths = jnp.sqrt(jnp.sum(vectors**2, axis=-1) + 1e-6)
             h = h + self.carried(jnp.concatenate([lengths, scalars], axis=1))
         for layer in self.layers:
-            h, found = layer(h, vectors, basis, inverse_distance, directions, condition, weight)
+            h, found = layer(h, vectors, pairs, condition, weight)
             vectors = jnp.concatenate([vectors, found], axis=1)
         if s.anchored:
             vectors = jnp.concatenate([vectors, x[:, None, :]], axis=1)
@@ -151,7 +203,11 @@ class PairNetwork(nnx.Module):
             return None
         condition = self._condition(time, context)
         weight = jnp.ones(x.shape[0]) if mask is None else mask.astype(x.dtype)
-        filters, anchors = self._pair_filters(features_at, condition, weight)
+        channels = self._channels(features_at, condition, weight)
+        sent = channels.gates[:, :, None] * channels.kernels[None]
+        filters = jnp.einsum("ikr,jk->rij", sent, channels.charges)
+        # A point moves with itself, and is not pulled.
+        filters = filters * (1 - jnp.eye(len(x), dtype=x.dtype))[None]
 
         def pull(squared):
             basis, inverse_distance = self._radial_basis(squared)
@@ -171,31 +227,53 @@ class PairNetwork(nnx.Module):
             along = jnp.zeros_like(x).at[:, axis].set(1)
             (_, displaced), (grown, turned) = jax.jvp(of_points, (x,), (along,))
             divergence += jnp.sum(slopes * grown * displaced + pulls * turned, axis=1)
+        waves = self._phases(x)
+        if waves is not None and channels.gains is not None:
+            pulled = waves.vector_sums(channels.gains, channels.charges[:, :, None])
+            velocity += jnp.einsum("nk,nkc->nc", channels.gates, pulled)
+            spread = waves.divergence(channels.gains, channels.charges)
+            divergence += jnp.sum(channels.gates * spread, axis=1)
         if s.anchored:
+            anchors = channels.anchors
             velocity, divergence = velocity + anchors * x, divergence + 3 * anchors[:, 0]
         return velocity * weight[:, None], divergence @ weight
 
-    def _pair_filters(
+    def _channels(
         self,
         x: Float[Array, "n 3"],
         condition: Float[Array, " conditioning"],
         weight: Float[Array, " n"],
-    ) -> tuple[Float[Array, "radial n n"], Float[Array, "n anchors"]]:
-        """What the velocity of each point takes of each other one, in the radial basis."""
+    ) -> _Channels:
         s = self.settings
-        basis, inverse_distance = self._radial_basis(self.geometry.squared_distances(x))
-        directions = self.geometry.direction_factors(x)
+        pairs = self._pairs(x)
         h, nothing = self._first_features(x, condition), jnp.zeros((len(x), 0, 3), x.dtype)
-        kernels, charges = [], []
+        kernels, gains, charges = [], [], []
         for layer in self.layers:
             kernels.append(layer.vector_kernels(condition))
+            gains.append(layer.vector_gains(condition))
             charges.append(layer.charges(h, condition, weight))
-            h, _ = layer(h, nothing, basis, inverse_distance, directions, condition, weight)
+            h, _ = layer(h, nothing, pairs, condition, weight)
         gates, anchors = jnp.split(self.gates(h), [s.layers * s.filters], axis=1)
-        sent = gates[:, :, None] * jnp.concatenate(kernels)[None]
-        filters = jnp.einsum("ikr,jk->rij", sent, jnp.concatenate(charges, axis=1))
-        others = 1 - jnp.eye(len(x), dtype=x.dtype)  # a point moves with itself, and is not pulled
-        return filters * others[None], anchors
+        return _Channels(
+            jnp.concatenate(kernels),
+            jnp.concatenate(gains, axis=1) if s.waves else None,
+            jnp.concatenate(charges, axis=1),
+            gates,
+            anchors,
+        )
+
+    def _pairs(self, x: Float[Array, "n 3"]) -> _Pairs:
+        return _Pairs(
+            *self._radial_basis(self.geometry.squared_distances(x)),
+            self.geometry.direction_factors(x),
+            self._phases(x),
+        )
+
+    def _phases(self, x: Float[Array, "n 3"]) -> Phases | None:
+        if not self.settings.waves:
+            return None
+        assert isinstance(self.geometry, Torus)
+        return phases(x, self.settings.waves, self.geometry)
 
     def _condition(
         self, time: Float[Array, ""], context: Float[Array, " c"] | None
@@ -271,6 +349,11 @@ class _PairLayer(nnx.Module):
             use_bias=False,
             rngs=rngs,
         )
+        self.waves = (
+            WaveFilters(s.waves, (2 if carries else 1) * s.filters, s.conditioning, rngs=rngs)
+            if s.waves
+            else None
+        )
         self.mix = nnx.Linear(s.filters, s.filters, use_bias=False, rngs=rngs)
         self.send = (
             nnx.Linear(s.channels(layers_before), s.filters, use_bias=False, rngs=rngs)
@@ -284,24 +367,17 @@ class _PairLayer(nnx.Module):
         self,
         h: Float[Array, "n width"],
         known: Float[Array, "n k 3"],
-        basis: Float[Array, "radial n n"],
-        inverse_distance: Float[Array, "n n"],
-        directions: DirectionFactors,
+        pairs: _Pairs,
         condition: Float[Array, " conditioning"],
         weight: Float[Array, " n"],
     ) -> tuple[Float[Array, "n width"], Float[Array, "n found 3"]]:
         """The node features, and new vectors, from those that are `known`."""
         s = self.settings
         *attending, u, charge = self._projected(h, condition)
-        radial = jnp.einsum("kr,rij->kij", self._kernels(condition), basis)
-        bias, scalar, vector, smooth = jnp.split(
-            radial, [s.heads, s.heads + s.filters, s.heads + 2 * s.filters]
-        )
+        bias, scalar, vector, smooth = self._filters(pairs, condition)
 
-        filtered = jnp.einsum("fij,jfd->ifd", scalar, _split(u, s.filters) * weight[:, None, None])
-        pull = vector * inverse_distance[None]
-        charges = _charges(charge, weight)
-        vectors = _vector_sums(pull, charges[:, :, None], directions)
+        filtered = scalar.scalar_sums(_split(u, s.filters) * weight[:, None, None], pairs)
+        vectors = vector.vector_sums(_charges(charge, weight)[:, :, None], pairs)
         mixed = jnp.einsum("nfc,fg->ngc", vectors, self.mix.kernel[...])
         messages = [self._attended(attending, bias, weight)] if s.heads else []
         messages += [
@@ -312,10 +388,9 @@ class _PairLayer(nnx.Module):
         if self.send is not None:
             sent = jnp.einsum("nkc,kf->nfc", known, self.send.kernel[...])
             arriving = sent * weight[:, None, None]
-            approach = _vector_sums(pull, arriving, directions)
-            smoothed = jnp.einsum("fij,jfc->ifc", smooth, arriving)
+            smoothed = smooth.scalar_sums(arriving, pairs)
             messages += [
-                jnp.sum(approach, axis=-1),
+                jnp.sum(vector.vector_sums(arriving, pairs), axis=-1),
                 jnp.sum(vectors * sent, axis=-1),
                 jnp.sum(smoothed * sent, axis=-1),
                 jnp.sum(smoothed * smoothed, axis=-1),
@@ -331,6 +406,12 @@ class _PairLayer(nnx.Module):
         s = self.settings
         return self._kernels(condition)[s.heads + s.filters : s.heads + 2 * s.filters]
 
+    def vector_gains(
+        self, condition: Float[Array, " conditioning"]
+    ) -> Float[Array, "w filters"] | None:
+        """Of the same sums, by waves."""
+        return self._gains(condition)[0]
+
     def charges(
         self,
         h: Float[Array, "n width"],
@@ -339,6 +420,21 @@ class _PairLayer(nnx.Module):
     ) -> Float[Array, "n filters"]:
         """What each point is worth in those sums."""
         return _charges(self._projected(h, condition)[-1], weight)
+
+    def _filters(
+        self, pairs: _Pairs, condition: Array
+    ) -> tuple[Float[Array, "heads n n"], _Filters, _Filters, _Filters]:
+        """Biases of the attention, and filters of scalars, of vectors, and of vectors sent."""
+        s = self.settings
+        radial = jnp.einsum("kr,rij->kij", self._kernels(condition), pairs.basis)
+        bias, *parts = jnp.split(radial, [s.heads, s.heads + s.filters, s.heads + 2 * s.filters])
+        scalar, vector, smooth = map(_Filters, parts, [None, *self._gains(condition)])
+        return bias, scalar, vector, smooth
+
+    def _gains(self, condition: Array) -> Sequence[Float[Array, "w filters"] | None]:
+        if self.waves is None:
+            return [None] * 2
+        return jnp.split(self.waves(condition), [self.settings.filters], axis=1)
 
     def _kernels(self, condition: Array) -> Float[Array, "kernels radial"]:
         return self.kernels[...] + self.kernel_shift(condition).reshape(self.kernels.shape)
