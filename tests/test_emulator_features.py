@@ -237,3 +237,17 @@ def test_learned_counts_scatter_more_or_less_than_poisson(spread):
         variance = middle + middle**2 / 5 if spread == "wide" else middle / 2
         assert drawn.mean() == pytest.approx(middle, rel=0.1)
         assert drawn.var() == pytest.approx(variance, rel=0.3)
+
+
+@pytest.mark.slow
+def test_no_box_is_drawn_with_the_number_of_another_cosmology():
+    rng = np.random.default_rng(0)
+    parameter = rng.uniform(-1, 1, (4000, 1))
+    counts = rng.poisson(16 * np.exp(2 * parameter[:, 0]))
+    start = Counts(count_settings(counts), 1, rngs=nnx.Rngs(0))
+    rows = np.arange(4000)
+    density = fit_counts(jax.random.key(0), start, counts, parameter, rows[400:], rows[:400])
+    for value in (0.5, 0.9):
+        far = jnp.arange(16 * np.exp(2 * value) // 3)  # 1e-7 of a Poisson distribution, or less
+        chance = jnp.sum(jnp.exp(density.log_prob(far, jnp.array([value]))))
+        assert chance < 1e-6

@@ -31,22 +31,27 @@ class CountSettings:
 class Counts(Density):
     """N = floor(exp(y)), at most `most`, y a mixture of normals that depends on parameters.
 
-    It may scatter more than a Poisson count or less. Contexts are standardised parameters.
+    It may scatter more than a Poisson count or less. The normals have their places relative to one
+    centre and one scale, which depend on parameters too: as the scale shrinks in training none is
+    left behind, far off and with a weight too small for the likelihood to mind. Contexts are
+    standardised parameters.
     """
 
     def __init__(self, settings: CountSettings, context_size: int, *, rngs: nnx.Rngs):
         s = self.settings = settings
         self.event_shape = ()
         self.context_shape = (context_size,)
-        self.network = MLP((context_size, s.width, s.width, 3 * s.components), rngs=rngs)
+        self.network = MLP((context_size, s.width, s.width, 2 + 3 * s.components), rngs=rngs)
 
     def _mixture(self, context):
         """Log-weights, means and log-deviations of y, each (components,)."""
         s = self.settings
-        logits, means, log_scales = jnp.split(self.network(context), 3)
+        (centre, log_scale), of_each = jnp.split(self.network(context), [2])
+        logits, offsets, log_scales = jnp.split(of_each, 3)
         spread = jnp.linspace(-1.0, 1.0, s.components)  # so that components start apart
-        means = s.log_mean + s.log_scale * (means + spread)
-        return jax.nn.log_softmax(logits), means, jnp.log(s.log_scale) + log_scales
+        scale = s.log_scale * jnp.exp(log_scale)
+        means = s.log_mean + s.log_scale * centre + scale * (offsets + spread)
+        return jax.nn.log_softmax(logits), means, jnp.log(scale) + log_scales
 
     def _log_prob(self, x, context):
         logits, means, log_scales = self._mixture(context)
